@@ -1,0 +1,183 @@
+"""The door: `python -m components STAGE name=path … output=path record=path` in, one stage's output and record out.
+
+Only this file imports both the components and the services. DVC calls it; a person may too. The output appears under its
+name only when it is whole. Exit code 1 and one message on standard error for anything a user can mend.
+"""
+
+import errno
+import inspect
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.local import LocalProcesses
+
+from components.base import Component, Context, Report
+from components.errors import InputError, MartletError, ParameterError, ResourceError
+from components.formats.digests import digest_file, digest_path, digest_value
+from components.params import component_of, load_params
+from components.records import Artifact, Record
+from infra.debian import DebianPackages
+from infra.hub import HuggingFaceHub
+from infra.journal import LineJournal
+from infra.objects import S3Objects
+from infra.processes import die_with_parent
+from infra.pypi import PyPIWheels
+from infra.settings import Settings
+from infra.sites import load_site
+
+OWN_ARGUMENTS = ("output", "record")
+JOURNAL = Path("journal")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one stage; returns the exit code."""
+    stage = arguments[0] if arguments else ""
+    try:
+        run_stage(stage, parse_paths(arguments[1:]))
+    except MartletError as error:
+        return fail(stage, error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return fail(stage, disk_full(error))
+    return 0
+
+
+def parse_paths(arguments: Sequence[str]) -> dict[str, Path]:
+    """`name=path` arguments as a mapping."""
+    pairs = [argument.partition("=") for argument in arguments]
+    if bad := [name for name, equals, path in pairs if not (equals and path)]:
+        raise ParameterError(f"expected name=path, found {bad[0]!r}. Usage: python -m components STAGE name=path … output=path")
+    return {name: Path(path) for name, _, path in pairs}
+
+
+def run_stage(stage: str, paths: dict[str, Path]) -> None:
+    """Builds the component that `params.yaml` asks for, runs it, and puts its output and record in place."""
+    component = component_of(load_params(Path("params.yaml")), stage)
+    check_paths(stage, component, paths)
+    inputs = {name: path for name, path in paths.items() if name not in OWN_ARGUMENTS}
+    digests = {name: Artifact(path=str(path), sha256=digest_path(path)) for name, path in inputs.items()}
+    settings = Settings()
+    context = build_context(settings, stage, fingerprint(component, digests))
+    started, clock = datetime.now(UTC), time.monotonic()
+    with Partial(paths["output"]) as partial:
+        report: Report = component.run(context, **inputs, output=partial)  # type: ignore[attr-defined]
+    record = Record(
+        stage=stage,
+        kind=component.kind,  # type: ignore[attr-defined]
+        version=component.version,  # type: ignore[attr-defined]
+        parameters=component.model_dump(mode="json"),
+        inputs=digests,
+        output=Artifact(path=str(paths["output"]), sha256=digest_path(paths["output"])),
+        fingerprint=context.fingerprint,
+        commit=settings.commit,
+        environment_lock=digest_file(Path("requirements.lock")),
+        site=context.site.name,
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - clock, 3),
+        run=settings.run,
+        mlflow_run=mlflow_run(),
+        prefect_flow_run=settings.flow_run,
+        report=report.model_dump(mode="json"),
+        headline=report.headline(),
+    )
+    with Partial(paths["record"]) as partial:
+        partial.mkdir(parents=True)
+        record.write(partial)
+        if context.journal.metrics.exists():
+            shutil.copyfile(context.journal.metrics, partial / "metrics.jsonl")
+    context.journal.say(record.headline)
+
+
+def mlflow_run() -> str:
+    """The MLflow run that follows this workspace; asked late, since nothing waits for MLflow to come up."""
+    path = JOURNAL / "mlflow_run"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+
+def check_paths(stage: str, component: Component, paths: dict[str, Path]) -> None:
+    """Raises `ParameterError` or `InputError` unless the paths are those that the component's `run` asks for."""
+    signature = inspect.signature(component.run)  # type: ignore[attr-defined]
+    expected = {name for name in signature.parameters if name != "context"} | {"record"}
+    if wrong := expected ^ set(paths):
+        needs = " ".join(f"{name}=…" for name in sorted(expected))
+        raise ParameterError(f"{stage} takes exactly {needs}; missing or unknown: {', '.join(sorted(wrong))}. See dvc.yaml.")
+    for name, path in paths.items():
+        if name not in OWN_ARGUMENTS and not path.exists():
+            raise InputError(f"{stage}: its input {name} is missing: {path}. Run `dvc repro {stage}`, which makes it first.")
+
+
+def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
+    """SHA-256 over the parameters and the inputs' digests: equal means that the result would be equal."""
+    digests = {name: artifact.sha256 for name, artifact in inputs.items()}
+    return digest_value({"parameters": component.model_dump(mode="json"), "inputs": digests})
+
+
+def build_context(settings: Settings, stage: str, mark: str) -> Context:
+    """The services, as this site and these settings have them."""
+    site = load_site(settings.site)
+    scratch = settings.checkpoints / mark[:16]
+    return Context(
+        site=site,
+        scratch=scratch,
+        fingerprint=mark,
+        journal=LineJournal(JOURNAL.absolute() / f"{stage}.metrics.jsonl"),
+        launcher=LocalProcesses(JOURNAL.absolute() / f"{stage}.logs", site.threads_per_process),
+        debian=DebianPackages(settings.downloads / "debian"),
+        pypi=PyPIWheels(settings.downloads / "pypi"),
+        objects=S3Objects(settings.downloads / "objects"),
+        hub=HuggingFaceHub(settings.downloads / "hub"),
+    )
+
+
+class Partial:
+    """A path that appears under its name only when the block ends well; what a failed block left is removed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial = path.with_name(f".{path.name}.partial")
+
+    def __enter__(self) -> Path:
+        """The temporary name."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.parent.mkdir(parents=True, exist_ok=True)
+        return self.partial
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Renames on success."""
+        if kind is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.partial.replace(self.path)
+        else:
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def disk_full(error: OSError) -> ResourceError:
+    """A full disk, in words."""
+    where = Path(error.filename) if error.filename else Path.cwd()
+    return ResourceError(
+        f"the disk is full: no space left while writing {where}. "
+        "Free some (old runs and checkpoints lie below .martlet/), or set MARTLET_HOME to a larger disk, and start again."
+    )
+
+
+def fail(stage: str, error: MartletError) -> int:
+    """Prints the message for people and leaves it in the journal for the flow."""
+    print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    if stage:
+        try:
+            JOURNAL.mkdir(exist_ok=True)
+            (JOURNAL / f"{stage}.error").write_text(f"{error}\n", encoding="utf-8")
+        except OSError:  # on a full disk the printed message is all there is
+            return 1
+    return 1
+
+
+if __name__ == "__main__":
+    die_with_parent(os.getppid())
+    sys.exit(main(sys.argv[1:]))

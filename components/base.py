@@ -1,0 +1,123 @@
+"""What every component is, and the ports it may use: parameters in, a report out.
+
+A component's fields are its identity: whatever changes the result is a field, has no default, and is spelled in
+`params.yaml`. The context carries only where it runs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Fields(BaseModel):
+    """Parameters: frozen, nothing unknown, nothing defaulted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(Fields):
+    """A component is its parameters plus one verb, `run(context, **named paths) -> Report`.
+
+    `kind` chooses the alternative; raising `version` makes DVC run the stage again after a change in code that
+    changes results.
+    """
+
+
+class Report(BaseModel, ABC):
+    """The facts a stage states about its output: typed numbers, equal for equal inputs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @abstractmethod
+    def headline(self) -> str:
+        """The one line of main numbers that the run's summary prints for this stage."""
+
+
+class PackageArchive(Protocol):
+    """Fetches a package's file into a cache; satisfied by `infra.debian` and `infra.pypi`."""
+
+    def fetch(self, package: str, version: str) -> Path:
+        """The cached file of `package` at `version` ("*": whatever is on offer). Raises `SourceMissing`."""
+        ...
+
+    def unpack(self, archive: Path, folder: Path) -> None:
+        """Unpacks `archive` below `folder`, without installing anything."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """Reads a bucket; satisfied by `infra.s3`."""
+
+    def fetch(self, bucket: str, prefix: str, folder: Path) -> str:
+        """Copies every object below `prefix` into `folder`; returns a digest of the ETags. Raises `SourceMissing`."""
+        ...
+
+
+class Hub(Protocol):
+    """Reads the Hugging Face Hub; satisfied by `infra.hub`."""
+
+    def fetch(self, repository: str, revision: str, files: Sequence[str], folder: Path, *, dataset: bool) -> str:
+        """Copies the files that match into `folder`; returns the resolved commit. Raises `SourceMissing`."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts the ranks of a worker module and waits for all of them; satisfied by `infra.local`."""
+
+    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+        """Runs `python -m module *arguments` in `processes` ranks. Raises `WorkerFailed` with the failing rank's words."""
+        ...
+
+
+class Journal(Protocol):
+    """Where a stage says how far it is: lines that are read live by the flow; satisfied by `infra.journal`."""
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """States that `done` of `total` is reached; cheap to call often, printed now and then."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Prints one plain line."""
+        ...
+
+    @property
+    def metrics(self) -> Path:
+        """The JSONL file, outside the outputs, to which a long stage appends one line a step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Site:
+    """How much of this machine or cluster a stage may use; nothing here changes a result."""
+
+    name: str
+    workers: int
+    train_processes: int
+    train_micro_batch_size: int
+    threads_per_process: int
+    evaluate_batch_size: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a component runs, and the services it may call."""
+
+    site: Site
+    scratch: Path
+    """Survives a retry of this very stage with these very inputs and parameters; checkpoints live here."""
+    fingerprint: str
+    """SHA-256 over the component's parameters and its inputs: what `scratch` belongs to."""
+    journal: Journal
+    launcher: Launcher
+    debian: PackageArchive
+    pypi: PackageArchive
+    objects: ObjectStore
+    hub: Hub
+
+
+__all__ = ["ABC", "Component", "Context", "Fields", "Hub", "Journal", "Launcher", "ObjectStore", "PackageArchive",
+           "Report", "Site", "abstractmethod"]

@@ -1,0 +1,1 @@
+"""The `clean` stage: its contract, and one file an alternative."""

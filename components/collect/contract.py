@@ -1,0 +1,30 @@
+"""What `collect` promises: source URIs in, a pinned manifest, the pages as WARC and the base model's files out."""
+
+from pathlib import Path
+
+from components.base import Component, Context, Report, abstractmethod
+
+
+class CollectReport(Report):
+    """Counts over every source of text, and the base model's licence and size."""
+
+    sources: int
+    pages: int
+    bytes: int
+    languages: list[str]
+    model_files: list[str]
+
+    def headline(self) -> str:
+        """Sources, pages and bytes."""
+        return (
+            f"{self.pages:,} pages from {self.sources} sources ({', '.join(self.languages)}), "
+            f"{self.bytes / 1e6:.1f} MB; base model: {', '.join(self.model_files)}"
+        )
+
+
+class Collector(Component):
+    """Writes `manifest.json`, `pages/<source>.warc.gz` and `model/` (the base model's files) below `output`."""
+
+    @abstractmethod
+    def run(self, context: Context, output: Path) -> CollectReport:
+        """Raises `SourceMissing` where a source cannot be had, naming it and the next step."""

@@ -1,0 +1,22 @@
+"""Objects of an S3 bucket in, their files out."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.collect.source import PAGE_SUFFIXES, Fetched, Shelf, TextSource, measure, own_files, pages_among
+
+
+class S3Source(TextSource):
+    """WARC files, JSON lines or pages below a prefix; the version is a digest of the objects' ETags."""
+
+    kind: Literal["s3"]
+    bucket: str = Field(min_length=3)
+    prefix: str
+
+    def fetch(self, shelf: Shelf) -> Fetched:
+        """Raises `SourceMissing` where the bucket refuses or holds no page there."""
+        folder = shelf.place()
+        version = shelf.context.objects.fetch(self.bucket, self.prefix, folder)
+        uri = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        return Fetched(folder, pages_among(own_files(folder, "."), PAGE_SUFFIXES, uri), uri, version, measure(folder))

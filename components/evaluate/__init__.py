@@ -1,0 +1,1 @@
+"""The `evaluate` stage: its contract, and one file an alternative."""

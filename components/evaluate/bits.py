@@ -1,0 +1,105 @@
+"""A model and held-out documents in, the bits its tokens cost out; per UTF-8 byte, so tokenizers can be compared.
+
+Each document is scored as it was trained on: BOS first where the tokenizer has one (as context; it costs nothing), then
+the tokens of the text. EOS is no part of the text and is not scored. A document longer than the window is read in
+windows that overlap by half, so that every token but those of the first window has at least half a window before it.
+
+Imports torch: only `components.evaluate.worker` may import this file.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from components.formats.documents import Document
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens that the model sees at once, of which those from `start` on are scored."""
+
+    tokens: tuple[int, ...]
+    start: int
+
+
+def choose_texts(documents: Iterable[Document], characters: int) -> list[str]:
+    """Texts of exactly `characters` characters where there are as many: by document id, the last one cut.
+
+    Ids are hashes, so the choice is spread over the sources and is the same on every machine.
+    """
+    chosen: list[str] = []
+    left = characters
+    for document in sorted(documents, key=lambda d: d.id):
+        if left <= 0:
+            break
+        if text := document.text[:left]:
+            chosen.append(text)
+            left -= len(text)
+    return chosen
+
+
+def digest_texts(texts: Sequence[str]) -> str:
+    """SHA-256 over the texts, each followed by a zero byte."""
+    return hashlib.sha256(b"".join(text.encode() + b"\0" for text in texts)).hexdigest()
+
+
+def count_bytes(texts: Sequence[str]) -> int:
+    """UTF-8 bytes of the texts."""
+    return sum(len(text.encode()) for text in texts)
+
+
+def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[Window]:
+    """Windows of at most `size` tokens in which each of `tokens` is scored exactly once.
+
+    Without a BOS the very first token has no context and cannot be scored: it is context alone.
+    """
+    sequence = ([] if bos is None else [bos]) + list(tokens)
+    windows, scored = [], 1
+    while scored < len(sequence):
+        end = min(size if scored == 1 else scored + size // 2, len(sequence))
+        begin = max(0, end - size)
+        windows.append(Window(tuple(sequence[begin:end]), scored - begin))
+        scored = end
+    return windows
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """A model that measures: `size` tokens at once, `batch_size` windows at once."""
+
+    model: Any
+    tokenizer: Any
+    size: int
+    batch_size: int
+
+    def measure(self, texts: Sequence[str], advance: Callable[[int, int], None]) -> tuple[float, int]:
+        """Bits of all texts, and their tokens; `advance(done, total)` is called after each batch."""
+        tokens = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        bos = self.tokenizer.bos_token_id
+        windows = [window for each in tokens for window in make_windows(each, bos, self.size)]
+        windows.sort(key=lambda w: -len(w.tokens))
+        nats = 0.0
+        for first in range(0, len(windows), self.batch_size):
+            batch = windows[first : first + self.batch_size]
+            nats += self.batch_nats(batch)
+            advance(first + len(batch), len(windows))
+        return nats / math.log(2), sum(map(len, tokens))
+
+    @torch.inference_mode()
+    def batch_nats(self, batch: Sequence[Window]) -> float:
+        """−ln p summed over the scored tokens of the windows; padding stands right, where causal attention is blind."""
+        longest = max(len(window.tokens) for window in batch)
+        rows = [list(window.tokens) + [0] * (longest - len(window.tokens)) for window in batch]
+        logits = self.model(torch.tensor(rows, device=self.model.device)).logits
+        nats = 0.0
+        for window, scores in zip(batch, logits, strict=True):
+            targets = torch.tensor(window.tokens[window.start :], device=scores.device)
+            # row by row: one float32 copy of a window's logits at a time
+            predicted = scores[window.start - 1 : len(window.tokens) - 1].float()
+            losses = torch.nn.functional.cross_entropy(predicted, targets, reduction="none")
+            nats += losses.double().sum().item()
+        return nats

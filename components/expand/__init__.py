@@ -1,0 +1,1 @@
+"""The `expand` stage: its contract, and one file an alternative."""

@@ -1,0 +1,29 @@
+"""What `expand` promises: a base model and clean text in, a larger vocabulary with initialised rows out."""
+
+from pathlib import Path
+
+from components.base import Component, Context, Report, abstractmethod
+
+
+class ExpandReport(Report):
+    """Vocabulary sizes, and tokens per character on held-out text before and after, by language."""
+
+    base_pieces: int
+    added_pieces: int
+    pieces: int
+    tokens_per_character_before: dict[str, float]
+    tokens_per_character_after: dict[str, float]
+
+    def headline(self) -> str:
+        """Pieces added, tokens per character before and after."""
+        before, after = self.tokens_per_character_before, self.tokens_per_character_after
+        change = ", ".join(f"{lang} {before[lang]:.3f} → {after[lang]:.3f}" for lang in sorted(before))
+        return f"{self.base_pieces:,} + {self.added_pieces:,} = {self.pieces:,} pieces; tokens per character {change}"
+
+
+class Expander(Component):
+    """Writes a model folder (`components.formats.models`): weights, config, `tokenizer.model`, `tokenizer.json`."""
+
+    @abstractmethod
+    def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
+        """Raises `TokenizerMismatch` where the model's rows are not its tokenizer's pieces; `EmptyCorpus`."""

@@ -1,0 +1,67 @@
+"""Documents as JSON lines, gzip-compressed without a timestamp: the same documents give the same bytes."""
+
+import gzip
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from components.errors import EmptyCorpus, InputError
+
+
+class Document(BaseModel):
+    """One clean document. `id` is stable: the SHA-256 (16 hex digits) of source and URI."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    source: str
+    language: str
+    uri: str
+    text: str
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> int:
+    """Writes the documents in the order given; returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
+        text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
+        for document in documents:
+            text.write(document.model_dump_json() + "\n")
+            count += 1
+        text.flush()
+        text.detach()
+    return count
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The documents of one file, in order. Raises `InputError` where a line is not a document."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield Document.model_validate_json(line)
+            except ValueError as error:
+                message = f"{path}, line {number}: not a document ({error}). Run the stage that wrote it again."
+                raise InputError(message) from error
+
+
+def training_files(folder: Path, pattern: str) -> list[Path]:
+    """The files of clean training text that match `<language>/<source>`, sorted. Raises `EmptyCorpus` where none does."""
+    found = sorted((folder / "train").glob(f"{pattern}.jsonl.gz"))
+    if not found:
+        present = sorted(str(p.relative_to(folder / "train"))[: -len(".jsonl.gz")] for p in folder.glob("train/*/*.jsonl.gz"))
+        raise EmptyCorpus(
+            f"{folder / 'train'} holds no text that matches {pattern!r}; it holds: {', '.join(present) or 'nothing'}. "
+            "Name one of these in params.yaml, or add a source to collect.sources."
+        )
+    return found
+
+
+def heldout_file(folder: Path, language: str) -> Path:
+    """The held-out documents of one language. Raises `EmptyCorpus` where there are none."""
+    path = folder / "heldout" / f"{language}.jsonl.gz"
+    if not path.exists():
+        raise EmptyCorpus(f"{path} does not exist: no held-out {language!r} text. Raise clean.heldout_fraction.")
+    return path

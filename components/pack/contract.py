@@ -1,0 +1,29 @@
+"""What `pack` promises: clean text and a tokenizer in, token shards and an exact mixture out."""
+
+from pathlib import Path
+
+from components.base import Component, Context, Report, abstractmethod
+
+
+class PackReport(Report):
+    """Documents and tokens by source, and the share of each in the mixture."""
+
+    documents: dict[str, int]
+    tokens: dict[str, int]
+    weights: dict[str, float]
+    windows: dict[str, int]
+
+    def headline(self) -> str:
+        """Tokens and weight of each source."""
+        if not self.tokens:
+            return "nothing packed"
+        parts = (f"{name} {count:,} tokens × {self.weights[name]:.3f}" for name, count in self.tokens.items())
+        return "; ".join(parts)
+
+
+class Packer(Component):
+    """Writes token shards in the format of `components.formats.tokens`."""
+
+    @abstractmethod
+    def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
+        """Takes the tokenizer from the `model` folder. Raises `EmptyCorpus` where a source of the mixture has no text."""

@@ -1,0 +1,77 @@
+"""Clean text and a tokenizer in, token shards in an exact mixture out: the same bytes at any number of processes."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from components.base import Context, Fields
+from components.formats.mixture import whole_weights
+from components.pack.contract import Packer, PackReport
+
+
+class Share(Fields):
+    """A source of the mixture: clean text by pattern (`<language>/<source>`), and its weight in tokens."""
+
+    text: str = Field(min_length=1)
+    weight: float = Field(gt=0)
+
+
+class MixturePacker(Packer):
+    """Packs each source of the mixture; the weights count tokens of this tokenizer, in any unit.
+
+    A source may be smaller than its share asks for (it is repeated) or larger (it is not used up).
+    """
+
+    kind: Literal["mixture"]
+    version: Literal[1]
+    sequence_length: int = Field(gt=0)
+    seed: int = Field(ge=0)
+    mixture: tuple[Share, ...] = Field(min_length=1)
+
+    @field_validator("mixture")
+    @classmethod
+    def _can_be_exact(cls, mixture: tuple[Share, ...]) -> tuple[Share, ...]:
+        whole_weights([share.weight for share in mixture])
+        patterns = [share.text for share in mixture]
+        if len(set(patterns)) != len(patterns):
+            raise ValueError(f"a pattern of text occurs twice in {patterns}; add the weights up instead")
+        return mixture
+
+    def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
+        """Raises `InputError` without a tokenizer, `EmptyCorpus` where a source does not fill one sample."""
+        from components.formats.documents import training_files
+        from components.formats.tokens import TokenIndex, describe_source, write_index, write_source
+        from components.pack.worker import Tokenisers, describe_tokenizer
+
+        tokenizer = describe_tokenizer(model)
+        files = [training_files(text, share.text) for share in self.mixture]
+        sources = []
+        with Tokenisers(tokenizer.path, context.site.workers) as tokenisers:
+            for number, share in enumerate(self.mixture):
+                key = source_key(number, share.text)
+                write_source(output, key, tokenizer.dtype, tokenisers.tokenise(files[number]))
+                source = describe_source(output, key, share.text, share.weight, self.sequence_length)
+                context.journal.progress(number + 1, len(self.mixture), f"{share.text}: {source.tokens:,} tokens")
+                sources.append(source)
+        write_index(
+            output,
+            TokenIndex(
+                version=1, sequence_length=self.sequence_length, seed=self.seed, dtype=tokenizer.dtype,
+                vocabulary=tokenizer.pieces, bos=tokenizer.bos, eos=tokenizer.eos, tokenizer=tokenizer.sha256,
+                sources=tuple(sources),
+            ),
+        )
+        whole = sum(source.weight for source in sources)
+        return PackReport(
+            documents={source.text: source.documents for source in sources},
+            tokens={source.text: source.tokens for source in sources},
+            weights={source.text: source.weight / whole for source in sources},
+            windows={source.text: source.windows for source in sources},
+        )
+
+
+def source_key(number: int, pattern: str) -> str:
+    """The name of a source's files: its number in the mixture, and its pattern as far as file names allow."""
+    return "-".join([str(number), *re.findall(r"[a-z0-9]+", pattern.lower())])

@@ -1,0 +1,122 @@
+"""The registry: which alternatives each stage has. One file and one line here add another.
+
+`params.yaml` in, `Params` out. Section, stage, folder and union carry the same name; `pack_base` and `train_base` are the
+same stages a second time, for the base model that the line starts from.
+"""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import yaml
+from pydantic import Field, ValidationError
+
+from components.base import Component, Fields
+from components.clean.keep import KeepPages
+from components.clean.swallow import SwallowCleaner
+from components.collect.warc import WarcCollector
+from components.errors import ParameterError
+from components.evaluate.lm_eval import LMEvaluator
+from components.expand.keep import KeepVocabulary
+from components.expand.sentencepiece import SentencePieceExpander
+from components.pack.keep import KeepUnpacked
+from components.pack.mixture import MixturePacker
+from components.publish.folder import FolderPublisher
+from components.train.deepspeed import DeepSpeedTrainer
+from components.train.keep import KeepWeights
+
+Collect: TypeAlias = WarcCollector
+Clean = Annotated[SwallowCleaner | KeepPages, Field(discriminator="kind")]
+Expand = Annotated[SentencePieceExpander | KeepVocabulary, Field(discriminator="kind")]
+Pack = Annotated[MixturePacker | KeepUnpacked, Field(discriminator="kind")]
+Train = Annotated[DeepSpeedTrainer | KeepWeights, Field(discriminator="kind")]
+Evaluate: TypeAlias = LMEvaluator
+Publish: TypeAlias = FolderPublisher
+
+
+class Params(Fields):
+    """A whole experiment: one section for each stage of `dvc.yaml`, in running order."""
+
+    collect: Collect
+    clean: Clean
+    pack_base: Pack
+    train_base: Train
+    expand: Expand
+    pack: Pack
+    train: Train
+    evaluate: Evaluate
+    publish: Publish
+
+
+STAGES: tuple[str, ...] = tuple(Params.model_fields)
+
+
+def load_params(path: Path) -> Params:
+    """Reads and validates a parameter file. Raises `ParameterError` naming the file, the key and what was expected."""
+    return validate_params(read_yaml(path), str(path))
+
+
+def validate_params(values: object, where: str) -> Params:
+    """Validates parsed parameters; `where` names them in the error."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise ParameterError(explain(error, where)) from None
+
+
+def read_yaml(path: Path) -> object:
+    """Parses a YAML file. Raises `ParameterError` where it is absent or not YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"{path} does not exist. Name a file of recipes/, or write one.") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not YAML: {error}") from None
+
+
+def component_of(params: Params, section: str) -> Component:
+    """The component that a section builds. Raises `ParameterError` for an unknown section."""
+    if section not in STAGES:
+        raise ParameterError(f"{section!r} is no stage. The stages are: {', '.join(STAGES)}.")
+    component: Component = getattr(params, section)
+    return component
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """A validation error in words: where, which key, what was found, what was expected."""
+    lines = [f"{where} does not describe a run:"]
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"] if part not in KINDS)
+        lines.append(f"  {key}: {advice(item['type'], item['msg'], key)}{found(item)}")
+    return "\n".join(lines)
+
+
+def advice(kind: str, message: str, key: str) -> str:
+    """Pydantic's message, or a clearer one where it has a next step."""
+    name = key.rsplit(".", 1)[-1]
+    if kind == "extra_forbidden":
+        return f"there is no such parameter; check the spelling of {name!r} or remove it"
+    if kind == "missing":
+        return f"is missing; nothing is defaulted, so spell {name!r} out"
+    return message[0].lower() + message[1:]
+
+
+def found(item: object) -> str:
+    """What stood there, where that is short enough to help."""
+    assert isinstance(item, dict)
+    value = item.get("input")
+    return f" (found {value!r})" if item["type"] != "missing" and isinstance(value, str | int | float | bool) else ""
+
+
+def _kinds() -> frozenset[str]:
+    """Every alternative's `kind`: pydantic puts them into the key's path, where a reader does not expect them."""
+    kinds: set[str] = set()
+    queue: list[type[Component]] = [Component]
+    while queue:
+        for child in queue.pop().__subclasses__():
+            queue.append(child)
+            if field := child.model_fields.get("kind"):
+                kinds.update(getattr(field.annotation, "__args__", ()))
+    return frozenset(kinds)
+
+
+KINDS = _kinds()

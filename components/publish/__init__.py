@@ -1,0 +1,1 @@
+"""The `publish` stage: its contract, and one file an alternative."""

@@ -1,0 +1,57 @@
+"""What a stage did, for the auditor: parameters, digests of what went in and came out, commit, seconds, who asked."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from components.errors import InputError
+from components.formats.files import write_text
+
+
+class Artifact(BaseModel):
+    """A path inside the workspace and the SHA-256 of what it held."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    sha256: str
+
+
+class Record(BaseModel):
+    """Written by the door beside every output; restored from the cache together with it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: str
+    kind: str
+    version: int
+    parameters: dict[str, Any]
+    inputs: dict[str, Artifact]
+    output: Artifact
+    fingerprint: str
+    commit: str
+    environment_lock: str
+    site: str
+    started: str
+    seconds: float
+    run: str
+    mlflow_run: str
+    prefect_flow_run: str
+    report: dict[str, Any]
+    headline: str
+
+    def write(self, folder: Path) -> None:
+        """Writes `record.json` into the folder."""
+        write_text(folder / "record.json", self.model_dump_json(indent=2) + "\n")
+
+
+def read_record(folder: Path) -> Record:
+    """The record of one stage. Raises `InputError` where it is absent or was written by another version."""
+    path = folder / "record.json"
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist. Run the stage {folder.name!r} first.") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not a record of this version of Martlet: {error}. Run the stage again.") from None

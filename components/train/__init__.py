@@ -1,0 +1,1 @@
+"""The `train` stage: its contract, and one file an alternative."""

@@ -1,0 +1,127 @@
+"""A folder of checkpoints in, the newest whole one out; a checkpoint appears under its name only when it is whole.
+
+A checkpoint `step-00000040` holds what DeepSpeed wrote (`state/`), the losses so far, and `manifest.json`: which
+computation it belongs to, how many processes wrote it, and each file's digest.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.base import Fields
+from components.errors import CheckpointRefused
+from components.formats.digests import digest_file
+from components.formats.files import write_json
+
+
+class FileFacts(Fields):
+    """Length in bytes, and SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(Fields):
+    """What a checkpoint is."""
+
+    fingerprint: str
+    step: int
+    """Updates made: training goes on with this step."""
+    processes: int
+    files: dict[str, FileFacts]
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint after `step` updates lies."""
+    return folder / f"step-{step:08d}"
+
+
+def saving_path(folder: Path, step: int) -> Path:
+    """Where it is written before it is whole."""
+    return folder / f".saving-{step:08d}"
+
+
+def facts_of(path: Path) -> FileFacts:
+    """Reads a file once, and syncs it to the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return FileFacts(bytes=path.stat().st_size, sha256=digest_file(path))
+
+
+def commit(saving: Path, final: Path, manifest: Manifest) -> None:
+    """Puts a written checkpoint under its name: after a crash it is there and whole, or not there."""
+    write_json(saving / "manifest.json", manifest.model_dump(mode="json"))
+    for folder in [saving, *(path for path in saving.rglob("*") if path.is_dir())]:
+        sync_folder(folder)
+    shutil.rmtree(final, ignore_errors=True)
+    saving.rename(final)
+    sync_folder(final.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints."""
+    for path in sorted(folder.glob("step-*"))[:-keep]:
+        shutil.rmtree(path)
+
+
+def newest(folder: Path, fingerprint: str, processes: int, say: Callable[[str], None]) -> tuple[Path, int] | None:
+    """The newest whole checkpoint and its step; `say` names every damaged one that is passed over.
+
+    Raises `CheckpointRefused` where it belongs to another computation or was written by another number of processes.
+    """
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        manifest = read_manifest(path)
+        if damage := "manifest.json is missing or broken" if manifest is None else damage_of(path, manifest.files):
+            say(f"checkpoint {path.name} is damaged ({damage}); trying the one before")
+            continue
+        assert manifest is not None
+        refuse_foreign(path, manifest, fingerprint, processes)
+        return path, manifest.step
+    return None
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """A checkpoint's manifest, or None where it cannot be read as one."""
+    try:
+        return Manifest.model_validate_json((path / "manifest.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def damage_of(path: Path, files: Mapping[str, FileFacts]) -> str:
+    """What is wrong with the first file that is not as the manifest says; "" where all are."""
+    for name, facts in files.items():
+        file = path / name
+        if not file.exists():
+            return f"{name} is missing"
+        if (found := file.stat().st_size) != facts.bytes:
+            return f"{name} has {found:,} bytes instead of {facts.bytes:,}"
+        if digest_file(file) != facts.sha256:
+            return f"{name} has changed: its SHA-256 is not the manifest's"
+    return ""
+
+
+def refuse_foreign(path: Path, manifest: Manifest, fingerprint: str, processes: int) -> None:
+    """Raises `CheckpointRefused` unless the checkpoint can be gone on from, exactly."""
+    if manifest.fingerprint != fingerprint:
+        raise CheckpointRefused(
+            f"{path} belongs to other parameters or data: its fingerprint is {manifest.fingerprint[:16]}…, this run's "
+            f"is {fingerprint[:16]}…. Remove {path.parent} to train from the start, or restore what it was trained with."
+        )
+    if manifest.processes != processes:
+        raise CheckpointRefused(
+            f"{path} was written by {manifest.processes} processes, but this site starts {processes}. "
+            f"Set train_processes of the site to {manifest.processes}, or remove {path.parent} to train from the start."
+        )

@@ -1,0 +1,32 @@
+"""What `train` promises: a model and token shards in, trained weights out."""
+
+from pathlib import Path
+
+from components.base import Component, Context, Report, abstractmethod
+
+
+class TrainReport(Report):
+    """What was trained, for how long, and where the loss (nats per token) began and ended."""
+
+    parameters: int
+    steps: int
+    tokens: int
+    first_loss: float | None
+    last_loss: float | None
+
+    def headline(self) -> str:
+        """Parameters, steps, tokens and the loss, first to last."""
+        if self.first_loss is None or self.last_loss is None:
+            return f"{self.parameters / 1e6:.1f} M parameters, kept as they came"
+        return (
+            f"{self.parameters / 1e6:.1f} M parameters, {self.steps:,} steps, {self.tokens:,} tokens, "
+            f"loss {self.first_loss:.3f} → {self.last_loss:.3f}"
+        )
+
+
+class Trainer(Component):
+    """Writes a model folder (`components.formats.models`) and `losses.jsonl`, one line a step."""
+
+    @abstractmethod
+    def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
+        """Continues from `context.scratch` where an earlier attempt left off. Raises `TokenizerMismatch`, `WorkerFailed`."""

@@ -1,0 +1,129 @@
+"""A model (or its shape) and token shards in, trained weights out: DeepSpeed ZeRO, in as many processes as the site has.
+
+This module checks and starts; `components.train.worker` computes. Interrupted at any moment, the same call goes on from the
+newest checkpoint and ends with the same bytes.
+"""
+
+import shutil
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from components.base import Context
+from components.errors import InputError, ParameterError, TokenizerMismatch, WorkerFailed
+from components.formats.digests import digest_file
+from components.formats.files import write_text
+from components.formats.models import check_rows, tensor_shapes
+from components.train import checkpoints
+from components.train.attempt import Attempt, Outcome, Recipe
+from components.train.batches import BatchPlan
+from components.train.contract import Trainer, TrainReport
+from components.train.metrics import read_losses
+
+
+class DeepSpeedTrainer(Recipe, Trainer):
+    """Trains with AdamW, a cosine schedule and ZeRO; see `Recipe` for what each field means."""
+
+    kind: Literal["deepspeed"]
+    version: Literal[1]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DeepSpeedTrainer":
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps:,} must be fewer than steps {self.steps:,}")
+        if self.minimum_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"minimum_learning_rate {self.minimum_learning_rate} exceeds learning_rate {self.learning_rate}"
+            )
+        if self.sequence_length > self.maximum_positions:
+            raise ValueError(
+                f"sequence_length {self.sequence_length:,} exceeds maximum_positions {self.maximum_positions:,}"
+            )
+        return self
+
+    def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
+        """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
+        self._check_inputs(model, tokens)
+        plan = BatchPlan(self.global_batch_size, context.site.train_micro_batch_size, context.site.train_processes)
+        plan.check(context.site.name)
+        output.mkdir(parents=True, exist_ok=True)
+        attempt = self._prepare(context, model, tokens, output)
+        write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
+        (context.scratch / "outcome.json").unlink(missing_ok=True)
+        context.launcher.run(
+            "components.train.worker",
+            [str(context.scratch / "attempt.json")],
+            processes=plan.processes,
+            # without it cuBLAS is not deterministic; without a GPU it is not read
+            environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
+        )
+        check_outcome(context.scratch / "outcome.json", self.steps)
+        losses = read_losses(output / "losses.jsonl")
+        return TrainReport(
+            parameters=sum(prod(shape) for shape in tensor_shapes(output).values()),
+            steps=self.steps,
+            tokens=self.steps * self.global_batch_size * self.sequence_length,
+            first_loss=losses[0]["loss"],
+            last_loss=losses[-1]["loss"],
+        )
+
+    def _check_inputs(self, model: Path, tokens: Path) -> None:
+        """Raises `TokenizerMismatch` or `InputError` before any process is started."""
+        from components.formats.tokens import read_index
+
+        index = read_index(tokens)
+        tokenizer = model / "tokenizer.model"
+        found = digest_file(tokenizer) if tokenizer.exists() else "missing"
+        if found != index.tokenizer:
+            raise TokenizerMismatch(
+                f"{tokens} was packed with a tokenizer of {index.vocabulary:,} pieces (SHA-256 {index.tokenizer[:12]}…), "
+                f"but {tokenizer} is another one ({found[:12]}…). Pack with the tokenizer of the model that is trained."
+            )
+        if self.architecture is None:
+            check_rows(model, index.vocabulary)
+        if index.sequence_length != self.sequence_length:
+            raise InputError(
+                f"{tokens} was packed for a sequence_length of {index.sequence_length:,}, but training asks for "
+                f"{self.sequence_length:,}. Give pack and train the same sequence_length."
+            )
+
+    def _prepare(self, context: Context, model: Path, tokens: Path, output: Path) -> Attempt:
+        """Clears what a crash left half-written, and chooses the checkpoint to go on from."""
+        folder = context.scratch / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (context.scratch / "attempt.json").exists():
+            context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
+        for partial in folder.glob(".saving-*"):
+            shutil.rmtree(partial)
+        found = checkpoints.newest(
+            folder, context.fingerprint, context.site.train_processes, context.journal.say
+        )
+        checkpoint, step = found or (None, 0)
+        if checkpoint:
+            context.journal.say(f"going on from {checkpoint.name}, {step:,} of {self.steps:,} steps are done")
+        return Attempt(
+            recipe=Recipe(**{name: getattr(self, name) for name in Recipe.model_fields}),
+            model=model.absolute(),
+            tokens=tokens.absolute(),
+            output=output.absolute(),
+            scratch=context.scratch.absolute(),
+            metrics=context.journal.metrics.absolute(),
+            fingerprint=context.fingerprint,
+            micro_batch_size=context.site.train_micro_batch_size,
+            checkpoint=checkpoint.absolute() if checkpoint else None,
+            step=step,
+        )
+
+
+def check_outcome(path: Path, steps: int) -> None:
+    """Raises `WorkerFailed` unless the worker says that it finished."""
+    if not path.exists():
+        raise WorkerFailed("the training processes ended without an outcome; their logs say why. Run the same command again.")
+    outcome = Outcome.model_validate_json(path.read_bytes())
+    if not outcome.finished:
+        raise WorkerFailed(
+            f"stopped by {outcome.signal} after step {outcome.step:,} of {steps:,}; "
+            "a checkpoint is kept: run the same command again to continue"
+        )

@@ -1,0 +1,57 @@
+"""Steps in, JSON lines out: each step once, however often training was interrupted."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+DETERMINISTIC = ("step", "loss", "learning_rate", "gradient_norm")
+"""What repeats bit for bit when a step is computed again; times do not."""
+
+
+class MetricsFile:
+    """Appends a line a step; a step that an earlier attempt wrote already is compared instead."""
+
+    def __init__(self, path: Path) -> None:
+        """Drops a last line that was torn by a crash."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = whole_lines(path)
+        self._written = {line["step"]: line for line in map(json.loads, whole)}
+        self._stream = path.open("r+b" if path.exists() else "wb")
+        self._stream.truncate(sum(len(line) for line in whole))
+        self._stream.seek(0, 2)
+
+    def add(self, line: Line) -> str | None:
+        """Writes the step's line; or returns a warning where the step was written before, with other numbers."""
+        before = self._written.get(line["step"])
+        if before is None:
+            self._stream.write((json.dumps(line) + "\n").encode())
+            self._stream.flush()
+            return None
+        changed = [f"{key} {before.get(key)} → {line[key]}" for key in deterministic(line) if before.get(key) != line[key]]
+        if not changed:
+            return None
+        return f"warning: step {line['step']} came out differently when it was computed again: {', '.join(changed)}"
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The file's lines that end with a newline; none where there is no file."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
+
+
+def deterministic(line: Line) -> Line:
+    """The fields of a line that a repetition reproduces."""
+    return {key: line[key] for key in (*DETERMINISTIC, "router_loss") if key in line}
+
+
+def write_losses(path: Path, lines: Iterable[Line]) -> None:
+    """Writes the deterministic fields of every line; floats survive the round trip exactly."""
+    path.write_text("".join(json.dumps(deterministic(line)) + "\n" for line in lines), encoding="utf-8")
+
+
+def read_losses(path: Path) -> list[Line]:
+    """Reads what `write_losses` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

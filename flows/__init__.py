@@ -1,0 +1,1 @@
+"""When things run: the Prefect flow, its deployment and the `martlet` command."""

@@ -1,0 +1,62 @@
+"""The `martlet` command. Nothing heavy is imported before a command needs it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="martlet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Continual pre-training as one reproducible line.",
+)
+RecipeName = Annotated[str, typer.Argument(help="a file of recipes/, without its suffix, such as smoke")]
+Assignments = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a parameter")]
+Reference = Annotated[str, typer.Option("--ref", help="git commit, branch or tag; empty: the tree as it stands")]
+
+
+@app.command()
+def run(recipe: RecipeName, values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006  (typer reads it)
+    """Run the line: what is done stays done, what is missing is made."""
+    from flows.runs import run_line
+
+    run_line(recipe, values, reference)
+
+
+@app.command()
+def plan(recipe: RecipeName, values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006
+    """Show what a run would do, stage by stage; start nothing."""
+    from flows.runs import show_plan
+
+    show_plan(recipe, values, reference)
+
+
+@app.command()
+def status() -> None:
+    """List the runs of this clone, newest first."""
+    from flows.runs import show_status
+
+    show_status()
+
+
+@app.command()
+def ui(
+    prefect_port: Annotated[int, typer.Option(help="port of the Prefect page")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="port of the MLflow page")] = 5000,
+) -> None:
+    """Start the Prefect page, the MLflow page and a worker on loopback, with a form that starts runs."""
+    from flows.ui import serve
+
+    serve(Path.cwd(), prefect_port, mlflow_port)
+
+
+def main() -> None:
+    """Entry point: one message and exit code 1 for what a user can mend, 130 for Ctrl-C."""
+    from components.errors import MartletError
+
+    try:
+        app()
+    except MartletError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

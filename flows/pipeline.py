@@ -1,0 +1,128 @@
+"""DVC's answer to "is it done?", asked inside this process; and the child that reproduces one stage."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from components.errors import MartletError, WorkerFailed
+from flows.workspace import Workspace
+from infra.processes import die_with_parent
+
+Outcome = Literal["ran", "restored", "unchanged"]
+GRACE_SECONDS = 60
+
+
+class StageResult(BaseModel):
+    """What became of one stage in this flow run."""
+
+    outcome: Outcome | Literal["failed"]
+    error: str = ""
+    seconds: float = 0.0
+
+
+class StageFailed(MartletError):
+    """A stage ended badly; carries its own message."""
+
+
+def quiet_dvc() -> None:
+    """No telemetry, no update check: set before DVC is imported."""
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+
+
+class Pipeline:
+    """The DVC repository of a workspace, opened once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        quiet_dvc()
+        from dvc.repo import Repo
+
+        self.repo = Repo(str(workspace.path))
+
+    def unchanged(self, stage: str) -> bool:
+        """True where `dvc.lock` and the files agree for this stage: nothing to do."""
+        self.repo.reset()
+        return not self.repo.status([stage])
+
+    def changed(self) -> set[str]:
+        """The stages that have something to do, as far as is known before any of them runs."""
+        self.repo.reset()
+        return set(self.repo.status())
+
+    def push(self) -> int:
+        """Copies what the remote lacks, the run cache too; returns how many files."""
+        return int(self.repo.push(run_cache=True))
+
+    def close(self) -> None:
+        """Frees DVC's databases."""
+        self.repo.close()
+
+
+def stage_environment(workspace: Workspace, flow_run: str) -> dict[str, str]:
+    """The variables of a stage's process: this interpreter first on PATH, identities, telemetry off."""
+    bin_folder = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "SHELL": shutil.which("bash") or shutil.which("sh") or "/bin/sh",
+        "PYTHONUNBUFFERED": "1",
+        "MARTLET_HOME": str(workspace.settings.home.absolute()),
+        "MARTLET_SITE": workspace.settings.site,
+        "MARTLET_RUN": workspace.run,
+        "MARTLET_COMMIT": workspace.commit,
+        "MARTLET_FLOW_RUN": flow_run,
+        "DVC_NO_ANALYTICS": "1",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    }
+
+
+def run_stage(
+    workspace: Workspace, stage: str, environment: dict[str, str], lock: int, line: Callable[[str], None]
+) -> StageResult:
+    """Reproduces one stage in a child process, handing on each line it prints; takes the child's group along on the way out.
+
+    The child holds `lock` too. Raises `StageFailed` with the stage's own message, and whatever interrupted this process.
+    """
+    result = workspace.journal / f"{stage}.result.json"
+    for stale in (result, workspace.journal / f"{stage}.error"):
+        stale.unlink(missing_ok=True)
+    parent = os.getpid()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flows.stage", stage],
+        cwd=workspace.path, env=environment, text=True, bufsize=1, errors="replace",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, pass_fds=(lock,), preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509  (no threads fork here)
+    )
+    try:
+        assert child.stdout is not None
+        for text in child.stdout:
+            line(text.rstrip("\n"))
+        child.wait()
+    except BaseException:
+        stop(child)
+        raise
+    if not result.exists():
+        raise WorkerFailed(f"{stage}: its process ended (exit code {child.returncode}) before it could say why. Start again.")
+    outcome = StageResult.model_validate_json(result.read_text(encoding="utf-8"))
+    if outcome.outcome == "failed":
+        raise StageFailed(outcome.error)
+    return outcome
+
+
+def stop(child: "subprocess.Popen[str]") -> None:
+    """Terminates the child's whole group: first with a chance to checkpoint, then for good."""
+    try:
+        child.terminate()  # it hands SIGTERM on to its group
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

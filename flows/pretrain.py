@@ -1,0 +1,86 @@
+"""The line as a Prefect flow: a request in, every stage reproduced in its own workspace, a sealed run out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect import flow, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from components.params import STAGES
+from flows.display import Display
+from flows.pipeline import Pipeline, StageResult, run_stage, stage_environment
+from flows.request import Request
+from flows.summary import Summary, summarise
+from flows.workspace import Workspace, locked, open_workspace, plan_workspace, seal
+from infra import git
+from infra.journal import MARK
+from infra.settings import Settings
+from infra.tracking import tracked
+
+
+class Run:
+    """What the stages of one flow run share."""
+
+    def __init__(self, workspace: Workspace, lock: int, display: Display) -> None:
+        self.workspace = workspace
+        self.lock = lock
+        self.display = display
+        self.pipeline = Pipeline(workspace)
+        self.results: dict[str, StageResult] = {}
+        self.started = time.monotonic()
+
+
+@flow(name="pretrain", flow_run_name="{request.recipe}", validate_parameters=True)
+def pretrain(request: Request) -> Summary:
+    """Runs the line from source to release; the same request again goes on where it stopped, or does nothing."""
+    with opened(request) as run:
+        for stage in STAGES:
+            reproduce.with_options(name=stage, task_run_name=stage)(run, stage)
+        return finish(run)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def reproduce(run: Run, stage: str) -> StageResult:
+    """Has DVC reproduce one stage, unless nothing changed. Raises `StageFailed` with the stage's own message."""
+    logger, clock = get_run_logger(), time.monotonic()
+    run.display.begin(stage)
+    if run.pipeline.unchanged(stage):
+        result = StageResult(outcome="unchanged", seconds=time.monotonic() - clock)
+    else:
+        environment = stage_environment(run.workspace, str(runtime.flow_run.id))
+
+        def line(text: str) -> None:
+            run.display.line(stage, text)
+            if not text.startswith(MARK):
+                logger.info("%s", text)
+
+        result = run_stage(run.workspace, stage, environment, run.lock, line)
+    run.results[stage] = result
+    run.display.end(stage, result.outcome, result.seconds)
+    return result
+
+
+@contextmanager
+def opened(request: Request) -> Iterator[Run]:
+    """The run's workspace, locked, with its one MLflow run followed by its one writer."""
+    settings = Settings()
+    workspace = plan_workspace(request, git.root_of(Path.cwd()), settings)
+    with locked(workspace) as lock, Display() as display:
+        open_workspace(workspace, request)
+        with tracked(workspace.path, workspace.run, str(runtime.flow_run.id)):
+            yield Run(workspace, lock, display)
+
+
+def finish(run: Run) -> Summary:
+    """Seals the run, copies it to the remote and says what came of it."""
+    summary = summarise(run.workspace, run.results, time.monotonic() - run.started, tag="")
+    tag = seal(run.workspace, summary.markdown())
+    run.pipeline.push()
+    run.pipeline.close()
+    summary = summary.model_copy(update={"tag": tag})
+    create_markdown_artifact(markdown=summary.markdown(), key="summary", description=run.workspace.run)
+    return summary

@@ -1,0 +1,96 @@
+"""One DVC stage in, its outcome out: `python -m flows.stage STAGE`, in the workspace, as the leader of a process group.
+
+DVC says by fixed log templates what it did; they are matched whole and pinned by a test.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from components.errors import MartletError
+from components.formats.files import write_text
+from flows.pipeline import Outcome, StageResult, quiet_dvc
+
+# templates of dvc 3.67
+OUTCOMES: dict[str, Outcome] = {
+    "Running stage '%s':": "ran",
+    "Stage '%s' is cached - skipping run, checking out outputs": "restored",
+    "Stage '%s' didn't change, skipping": "unchanged",
+}
+JOURNAL = Path("journal")
+GRACE_SECONDS = 45
+
+
+class Probe(logging.Handler):
+    """Learns the outcome from DVC's log."""
+
+    outcome: Outcome | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remembers the last template that decides."""
+        self.outcome = OUTCOMES.get(str(record.msg), self.outcome)
+
+
+def main(stage: str) -> int:
+    """Reproduces the stage; writes `journal/<stage>.result.json`; returns the exit code."""
+    signal.signal(signal.SIGTERM, terminate_group)
+    signal.signal(signal.SIGINT, terminate_group)
+    clock = time.monotonic()
+    JOURNAL.mkdir(exist_ok=True)
+    outcome, error = reproduce(stage)
+    seconds = round(time.monotonic() - clock, 3)
+    result = StageResult(outcome=outcome or "failed", error=error, seconds=seconds)
+    write_text(JOURNAL / f"{stage}.result.json", result.model_dump_json() + "\n")
+    return 0 if outcome else 1
+
+
+def reproduce(stage: str) -> tuple[Outcome | None, str]:
+    """DVC's outcome, or the message of what went wrong."""
+    quiet_dvc()
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    probe = Probe()
+    logger = logging.getLogger("dvc")
+    logger.handlers, logger.propagate = [probe], False
+    logger.setLevel(logging.INFO)
+    try:
+        with contextlib.closing(Repo(".", _wait_for_lock=True)) as repo:
+            done = repo.reproduce(targets=[stage], single_item=True)
+    except (DvcException, OSError) as error:
+        return None, own_words(stage, error)
+    return probe.outcome or ("ran" if done else "unchanged"), ""
+
+
+def own_words(stage: str, error: BaseException) -> str:
+    """The stage's message where it left one, else DVC's, with its causes."""
+    message = JOURNAL / f"{stage}.error"
+    if message.exists():
+        return message.read_text(encoding="utf-8").strip()
+    words = []
+    cause: BaseException | None = error
+    while cause is not None:
+        words.append(str(cause))
+        cause = cause.__cause__
+    return f"{stage}: " + ": ".join(words)
+
+
+def terminate_group(_number: int, _frame: FrameType | None) -> None:
+    """Hands SIGTERM on to the whole group, so that a trainer can checkpoint; kills what is left after the grace."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
+    signal.alarm(GRACE_SECONDS)
+    os.killpg(0, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1]))
+    except MartletError as problem:
+        sys.exit(f"error: {problem}")

@@ -1,0 +1,62 @@
+"""Outcomes and records in, one readable summary out: per stage what happened, seconds, and its main numbers."""
+
+from pydantic import BaseModel
+
+from components.params import STAGES
+from components.records import Record, read_record
+from flows.pipeline import StageResult
+from flows.workspace import Workspace
+
+
+class Row(BaseModel):
+    """One stage of the summary. `seconds` is this run's; `made_seconds` what making the output took, whenever that was."""
+
+    stage: str
+    outcome: str
+    seconds: float
+    made_seconds: float
+    headline: str
+
+
+class Summary(BaseModel):
+    """The whole run."""
+
+    run: str
+    commit: str
+    tag: str
+    seconds: float
+    release: str
+    rows: list[Row]
+
+    @property
+    def ran(self) -> int:
+        """How many stages did work in this flow run."""
+        return sum(row.outcome == "ran" for row in self.rows)
+
+    def markdown(self) -> str:
+        """As a table."""
+        head = f"# {self.run}\n\n{self.ran} of {len(self.rows)} stages ran, {self.seconds:.1f} s. Release: `{self.release}`.\n"
+        table = ["", "| stage | outcome | seconds | numbers |", "|---|---|---:|---|"]
+        table += [f"| {r.stage} | {r.outcome} | {r.seconds:.1f} | {r.headline.replace('|', '/')} |" for r in self.rows]
+        foot = f"\nCommit `{self.commit[:12]}`, sealed as `{self.tag}`." if self.tag else f"\nCommit `{self.commit[:12]}`."
+        return head + "\n".join(table) + "\n" + foot + "\n"
+
+
+def summarise(workspace: Workspace, results: dict[str, StageResult], seconds: float, tag: str) -> Summary:
+    """Joins what happened now with what the records say."""
+    return Summary(
+        run=workspace.run,
+        commit=workspace.commit,
+        tag=tag,
+        seconds=round(seconds, 1),
+        release=str(workspace.path / "artifacts" / "publish"),
+        rows=[row(read_record(workspace.records / stage), results[stage]) for stage in STAGES],
+    )
+
+
+def row(record: Record, result: StageResult) -> Row:
+    """One line of the table."""
+    return Row(
+        stage=record.stage, outcome=result.outcome, seconds=result.seconds, made_seconds=record.seconds,
+        headline=record.headline,
+    )

@@ -1,0 +1,134 @@
+"""One run, one workspace, one identity: a git worktree whose `params.yaml` is committed before anything runs.
+
+The run's id is made of what was asked (recipe, resolved parameters, commit), so that the same command finds the same
+workspace again and goes on where it stopped, and different parameters never touch each other's files.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from components.errors import ParameterError
+from components.formats.digests import digest_value
+from components.formats.files import write_text
+from components.params import Params
+from flows.request import Request, render, resolve_parameters
+from infra import git
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where one run happens, and what it is."""
+
+    root: Path
+    path: Path
+    run: str
+    commit: str
+    params: Params
+    settings: Settings
+
+    @property
+    def journal(self) -> Path:
+        """Live metrics, logs and outcomes of the stages; outside of git and DVC."""
+        return self.path / "journal"
+
+    @property
+    def records(self) -> Path:
+        """One folder a stage, with its `record.json`."""
+        return self.path / "artifacts" / "records"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock says that somebody works here."""
+        return self.path.with_suffix(".lock")
+
+    @property
+    def tag(self) -> str:
+        """The annotated tag that seals the run."""
+        return f"run/{self.run}"
+
+
+def plan_workspace(request: Request, root: Path, settings: Settings) -> Workspace:
+    """Resolves the reference and the parameters; touches nothing. Raises `ParameterError` naming file and key."""
+    commit = git.resolve(root, request.reference)
+    where = f"recipes/{request.recipe}.yaml"
+    text = git.read_file(root, commit, where)
+    if text is None:
+        there = ", ".join(name.removesuffix(".yaml") for name in git.list_files(root, commit, "recipes"))
+        raise ParameterError(f"there is no {where} at {commit[:10]}. There are: {there or 'no recipes'}. Commit it first?")
+    try:
+        recipe = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{where} at {commit[:10]} is not YAML: {error}") from None
+    params = resolve_parameters(recipe, request, where)
+    run = f"{request.recipe}-{digest_value({'params': params.model_dump(mode='json'), 'commit': commit})[:8]}"
+    return Workspace(root, settings.runs / run, run, commit, params, settings)
+
+
+@contextmanager
+def locked(workspace: Workspace) -> Iterator[int]:
+    """Holds the workspace; waits for another process that works there, and says so. Yields the lock's descriptor.
+
+    A stage's process inherits the descriptor: after `kill -9` of the flow the lock is free only when the stage has
+    ended too. The kernel frees the lock of the dead.
+    """
+    workspace.lock.parent.mkdir(parents=True, exist_ok=True)
+    with workspace.lock.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{workspace.run}: the same run is under way elsewhere; waiting for it", flush=True)  # noqa: T201
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield stream.fileno()
+
+
+def open_workspace(workspace: Workspace, request: Request) -> None:
+    """Makes the worktree, or finds it whole; its first commit holds what was asked. Call with the lock held."""
+    marker = workspace.journal / "request.json"
+    if not marker.exists():
+        git.remove_worktree(workspace.root, workspace.path)
+        git.add_worktree(workspace.root, workspace.path, workspace.commit)
+        write_text(workspace.path / "params.yaml", render(workspace.params))
+        git.commit_all(workspace.path, f"run {workspace.run}: inputs\n\n{request.model_dump_json(indent=1)}")
+        write_text(marker, request.model_dump_json(indent=1) + "\n")
+    configure_dvc(workspace)
+
+
+def configure_dvc(workspace: Workspace) -> None:
+    """Every workspace shares one cache, one run cache and one remote. Stages replace outputs, so hard links are safe."""
+    settings = workspace.settings
+    write_text(
+        workspace.path / ".dvc" / "config.local",
+        f"[core]\n    remote = here\n    site_cache_dir = {settings.home.absolute() / 'dvc'}\n"
+        f'[cache]\n    dir = {settings.cache}\n    type = "reflink,hardlink,copy"\n'
+        f"['remote \"here\"']\n    url = {settings.remote}\n",
+    )
+
+
+def seal(workspace: Workspace, summary: str) -> str:
+    """Commits `dvc.lock` and tags it; returns the tag. Nothing new, no new tag; a sealed tag is never moved."""
+    write_text(workspace.path / "summary.md", summary)
+    sealed = git.tags_at(workspace.path, f"{workspace.tag}*")
+    if not git.git("status", "--porcelain", cwd=workspace.path):
+        head = git.resolve(workspace.path, "HEAD")
+        if names := [name for name, commit in sealed.items() if commit == head]:
+            return names[0]
+    git.commit_all(workspace.path, f"run {workspace.run}: outputs")
+    name = next(name for name in candidates(workspace.tag) if name not in sealed)
+    git.tag(workspace.path, name, json.dumps({"run": workspace.run, "commit": workspace.commit}))
+    return name
+
+
+def candidates(tag: str) -> Iterator[str]:
+    """The names a seal may take: `run/x`, then `run/x.2`, `run/x.3` and so on."""
+    yield tag
+    number = 2
+    while True:
+        yield f"{tag}.{number}"
+        number += 1

@@ -1,0 +1,1 @@
+"""Where things run: one file per outside service."""

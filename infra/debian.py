@@ -1,0 +1,98 @@
+"""A Debian package's name in, its .deb file and its files out: through apt's own client, nothing is installed.
+
+Works as an ordinary user, once the package lists are there; only filling the lists needs root.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from components.errors import SourceMissing
+
+UPDATE = "As root, run `apt-get update`, then start again."
+
+
+class DebianPackages:
+    """Fetches packages into a cache: each file once, under the name that apt gives it."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    def fetch(self, package: str, version: str) -> Path:
+        """The .deb of `package` at `version` ("*": the one apt offers); no network where it is cached already.
+
+        Raises `SourceMissing` where apt is absent, has no lists, or does not have the package.
+        """
+        if version != "*" and (cached := self._cached(package, version)):
+            return cached
+        self._need_lists()
+        wanted = offered(package) if version == "*" else version
+        return self._cached(package, wanted) or self._download(package, wanted)
+
+    def unpack(self, archive: Path, folder: Path) -> None:
+        """Unpacks the package's files below `folder`. Raises `SourceMissing` where the file is damaged."""
+        done = run_quietly(["dpkg-deb", "--extract", str(archive), str(folder)])
+        if done.returncode:
+            raise SourceMissing(f"dpkg-deb could not unpack {archive}: {last_words(done)} Delete it; it is fetched anew.")
+
+    def _cached(self, package: str, version: str) -> Path | None:
+        """The cached file, whatever its architecture."""
+        name = f"{package}_{version.replace(':', '%3a')}_"
+        return next((p for p in sorted(self.cache.glob("*.deb")) if p.name.startswith(name)), None)
+
+    def _need_lists(self) -> None:
+        """Makes sure that apt has package lists: as root by fetching them, else by saying so."""
+        if has_lists():
+            return
+        if os.geteuid() != 0:
+            raise SourceMissing(f"apt has no package lists on this machine. {UPDATE}")
+        print("apt has no package lists: running apt-get update", file=sys.stderr)  # noqa: T201
+        done = run_quietly(["apt-get", "update"])
+        if done.returncode or not has_lists():
+            raise SourceMissing(f"`apt-get update` brought no package lists: {last_words(done)} Check /etc/apt.")
+
+    def _download(self, package: str, version: str) -> Path:
+        """Downloads into a folder of its own, then renames: a killed download leaves no half file under a good name."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            # as root, apt would drop to a user who cannot write here, and warn; an ordinary user has no other cache
+            options = ["-o", "APT::Sandbox::User=root", "-o", f"Dir::Cache={folder}"]
+            done = run_quietly(["apt-get", *options, "download", f"{package}={version}"], Path(folder))
+            files = sorted(Path(folder).glob("*.deb"))
+            if done.returncode or not files:
+                raise SourceMissing(f"apt-get could not download {package} {version}: {last_words(done)} {UPDATE}")
+            return files[0].replace(self.cache / files[0].name)
+
+
+def offered(package: str) -> str:
+    """The version that apt would install. Raises `SourceMissing` for a package that it does not know."""
+    done = run_quietly(["apt-cache", "policy", package])
+    for line in done.stdout.splitlines():
+        name, _, value = line.strip().partition(": ")
+        if name == "Candidate" and value != "(none)":
+            return value
+    raise SourceMissing(f"apt knows no package {package!r}. Check its name. If it is new: {UPDATE[0].lower()}{UPDATE[1:]}")
+
+
+def has_lists() -> bool:
+    """Whether apt has a package list of at least one repository."""
+    done = run_quietly(["apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"])
+    return any(Path(line).exists() for line in done.stdout.splitlines())
+
+
+def run_quietly(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs a command in plain English; raises `SourceMissing` where the program does not exist."""
+    if not shutil.which(command[0]):
+        raise SourceMissing(f"this machine has no {command[0]}, which sources of kind debian need. "
+                            "Use Debian or Ubuntu (a container will do), or another kind of source.")
+    environment = os.environ | {"LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """The program's last error line, as a sentence."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
+    return (lines[-1].removeprefix("E: ").rstrip(".") if lines else f"it ended with {done.returncode}") + "."

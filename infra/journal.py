@@ -1,0 +1,36 @@
+"""A stage's own words in, marked lines on standard output out; the flow reads them live.
+
+A progress line is `@progress {"done": …, "total": …, "text": …}`, at most two a second and always the first and the last.
+"""
+
+import json
+import time
+from pathlib import Path
+
+MARK = "@progress "
+INTERVAL_SECONDS = 0.5
+
+
+class LineJournal:
+    """Satisfies `components.base.Journal`."""
+
+    def __init__(self, metrics: Path) -> None:
+        self._metrics = metrics
+        self._printed = 0.0
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Prints a progress line, unless one was printed a moment ago."""
+        now = time.monotonic()
+        if done < total and done > 0 and now - self._printed < INTERVAL_SECONDS:
+            return
+        self._printed = now
+        self.say(MARK + json.dumps({"done": done, "total": total, "text": text}, ensure_ascii=False))
+
+    def say(self, text: str) -> None:
+        """Prints one line at once."""
+        print(text, flush=True)  # noqa: T201  (standard output is the protocol)
+
+    @property
+    def metrics(self) -> Path:
+        """The JSONL file of this stage's metrics."""
+        return self._metrics

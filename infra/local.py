@@ -1,0 +1,203 @@
+"""A worker module in, its ranks run on this machine: all end well, or all end and the first failure is told.
+
+The ranks meet through a file of their own, not a port, so that two launches never race for one. They die with this
+process, even at `kill -9`. A signal to this process is passed on to them, and what they make of it decides. Linux only.
+"""
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from components.errors import WorkerFailed
+
+GRACE_SECONDS = 10.0
+"""Between SIGTERM and SIGKILL for the ranks that outlive a failed one."""
+TAIL_LINES = 30
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One process, its pidfd and its log."""
+
+    number: int
+    process: "subprocess.Popen[bytes]"
+    handle: int
+    log: Path
+    start: int
+    """Where this launch's part of the log begins."""
+
+    def send(self, number: int) -> None:
+        """Sends a signal; a process that ended needs none."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, number)
+
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        code = self.process.returncode
+        if code >= 0:
+            return f"ended with exit code {code}"
+        hint = " (out of memory, perhaps: see `dmesg`)" if -code == signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-code).name}{hint}"
+
+    def tail(self) -> str:
+        """The last lines that it wrote."""
+        with self.log.open("rb") as stream:
+            stream.seek(self.start)
+            lines = deque(stream, maxlen=TAIL_LINES)
+        return b"".join(lines).decode(errors="replace").rstrip()
+
+
+class LocalProcesses:
+    """Satisfies `components.base.Launcher`."""
+
+    def __init__(self, logs: Path, threads: int) -> None:
+        """`logs` gets one file a rank, appended to; `threads` is each rank's share of the cores."""
+        self.logs = logs
+        self.threads = threads
+
+    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+        """Runs `python -m module *arguments` in `processes` ranks; what rank 0 prints is printed here too.
+
+        Raises `WorkerFailed` with the rank that failed first, how it ended, and the last lines of its log.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", module, *arguments]
+        ranks: list[Rank] = []
+        with tempfile.TemporaryDirectory(prefix="martlet-") as folder, forwarding(ranks) as missed:
+            try:
+                for number in range(processes):
+                    variables = self._variables(number, processes, Path(folder) / "rendezvous")
+                    ranks.append(start(command, number, self.logs, {**os.environ, **variables, **environment}))
+                for number in missed:
+                    ranks[-1].send(number)
+                reader = threading.Thread(target=pass_through, args=[ranks[0]])
+                reader.start()
+                failed = first_failure(ranks)
+            finally:
+                end(ranks)
+            reader.join()
+        if failed:
+            raise WorkerFailed(
+                f"{module}: rank {failed.number} of {processes} {failed.ending()}. "
+                f"Its log {failed.log} ends with:\n{failed.tail() or '(nothing was printed)'}"
+            )
+
+    def _variables(self, rank: int, processes: int, rendezvous: Path) -> dict[str, str]:
+        """What a rank needs to know; the rendezvous is a URL for `torch.distributed.init_process_group`."""
+        return {
+            "RANK": str(rank),
+            "WORLD_SIZE": str(processes),
+            "LOCAL_RANK": str(rank),
+            "LOCAL_WORLD_SIZE": str(processes),
+            "MARTLET_RENDEZVOUS": rendezvous.as_uri(),
+            "GLOO_SOCKET_IFNAME": "lo",
+            "OMP_NUM_THREADS": str(self.threads),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> Rank:
+    """Starts one rank, in a session of its own: Ctrl-C reaches us alone, and we pass on what the ranks should hear."""
+    log = logs / f"rank-{number}.log"
+    parent, libc = os.getpid(), ctypes.CDLL(None)
+
+    def die_with_parent() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if number == 0 else stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  (prctl and getppid take no lock)
+        )
+        return Rank(number, process, os.pidfd_open(process.pid), log, stream.tell())
+
+
+@contextmanager
+def forwarding(ranks: list[Rank]) -> Iterator[list[int]]:
+    """Passes signals on to the ranks while the block runs; Ctrl-C becomes SIGTERM, which asks for a checkpoint.
+
+    Yields the signals that came so far: a rank that was just being started may have missed them.
+    """
+    came: list[int] = []
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        came.append(signal.SIGTERM if number == signal.SIGINT else number)
+        for rank in ranks:
+            rank.send(came[-1])
+
+    # Python lets only the main thread handle signals; elsewhere whoever has it must
+    forwarded = FORWARDED if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, forward) for number in forwarded}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def pass_through(rank: Rank) -> None:
+    """Copies what the rank prints to its log and to standard output, line by line, until it ends."""
+    output: IO[bytes] | None = rank.process.stdout
+    assert output is not None
+    with rank.log.open("ab") as log, output:
+        for line in output:
+            log.write(line)
+            log.flush()
+            sys.stdout.write(line.decode(errors="replace"))
+            sys.stdout.flush()
+
+
+def ended(ranks: list[Rank], seconds: float | None) -> Iterator[Rank]:
+    """The ranks in the order in which they end; stops early when the time is over."""
+    until = time.monotonic() + seconds if seconds is not None else None
+    with selectors.DefaultSelector() as selector:
+        for rank in ranks:
+            selector.register(rank.handle, selectors.EVENT_READ, rank)
+        while selector.get_map():
+            found = selector.select(None if until is None else max(until - time.monotonic(), 0))
+            if not found:
+                return
+            # where two ended at once, the one that was killed took the other with it
+            together: list[Rank] = [key.data for key, _ in found]
+            for rank in together:
+                selector.unregister(rank.handle)
+                rank.process.wait()
+            yield from sorted(together, key=lambda rank: (rank.process.returncode >= 0, rank.number))
+
+
+def first_failure(ranks: list[Rank]) -> Rank | None:
+    """Waits until one rank ended badly and returns it, or until all ended well."""
+    return next((rank for rank in ended(ranks, None) if rank.process.returncode != 0), None)
+
+
+def end(ranks: list[Rank]) -> None:
+    """Ends what still runs: SIGTERM, then SIGKILL after a grace."""
+    for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
+        for rank in ranks:
+            rank.send(number)
+        for _ in ended(ranks, seconds):
+            pass
+    for rank in ranks:
+        os.close(rank.handle)

@@ -1,0 +1,99 @@
+"""A bucket and a prefix in, the objects' files and a digest of their ETags out: any S3 service, through boto3.
+
+Address and keys come from boto3's own environment variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, …).
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.errors import SourceMissing
+from components.formats.digests import digest_value
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as the bucket lists it; `name` is its key below the prefix."""
+
+    key: str
+    name: str
+    etag: str
+
+
+class S3Objects:
+    """Reads buckets; an object's bytes are kept in the cache under bucket, key and ETag."""
+
+    def __init__(self, cache: Path, endpoint: str | None = None) -> None:
+        self.cache = cache
+        self.endpoint = endpoint
+
+    def fetch(self, bucket: str, prefix: str, folder: Path) -> str:
+        """Copies every object at or below `prefix`, read as a folder, into `folder`; returns a digest of the ETags.
+
+        Raises `SourceMissing` where the service refuses, nothing is there, or an object changes meanwhile.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            client = self._client()
+            found = sorted(listed(client, bucket, prefix), key=lambda stored: stored.name)
+            for stored in found:
+                place(self._cached(client, bucket, stored), folder, stored.name)
+        except (BotoCoreError, ClientError) as error:
+            raise SourceMissing(
+                f"S3 refused s3://{bucket}/{prefix}: {error}. Check the bucket's name, AWS_ENDPOINT_URL and the keys."
+            ) from error
+        if not found:
+            raise SourceMissing(f"s3://{bucket}/{prefix} holds no object. Check the prefix.")
+        return digest_value({stored.name: stored.etag for stored in found})
+
+    def _client(self) -> Any:
+        """A client for the endpoint of this adapter, else of the environment."""
+        import boto3
+
+        return boto3.client("s3", endpoint_url=self.endpoint)
+
+    def _cached(self, client: Any, bucket: str, stored: Stored) -> Path:
+        """The object's bytes in the cache: streamed into a temporary file, renamed when whole."""
+        path = self.cache / hashlib.sha256(f"{bucket}\n{stored.key}\n{stored.etag}".encode()).hexdigest()
+        if path.exists():
+            return path
+        self.cache.mkdir(parents=True, exist_ok=True)
+        response = client.get_object(Bucket=bucket, Key=stored.key)
+        if response["ETag"] != stored.etag:
+            raise SourceMissing(f"s3://{bucket}/{stored.key} was replaced while it was read. Start again.")
+        handle, partial = tempfile.mkstemp(dir=self.cache)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                for chunk in response["Body"].iter_chunks(1 << 20):
+                    stream.write(chunk)
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+        return path
+
+
+def listed(client: Any, bucket: str, prefix: str) -> Iterator[Stored]:
+    """The objects at or below the prefix; the empty ones that stand for folders are left out."""
+    start = prefix.strip("/")
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
+        for item in page.get("Contents", []):
+            key = item["Key"]
+            if key == start:
+                yield Stored(key, key.rsplit("/", 1)[-1], item["ETag"])
+            elif (not start or key.startswith(f"{start}/")) and not key.endswith("/"):
+                yield Stored(key, key.removeprefix(start).lstrip("/"), item["ETag"])
+
+
+def place(file: Path, folder: Path, name: str) -> None:
+    """Copies a file to its name below `folder`. Raises `SourceMissing` for a name that leads out of it."""
+    target = folder / name
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise SourceMissing(f"an object is called {name!r}, which leads out of its folder. Rename it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)

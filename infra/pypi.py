@@ -1,0 +1,65 @@
+"""A Python package's name in, its wheel and the wheel's files out: through pip, nothing is installed or executed."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from components.errors import SourceMissing
+
+
+class PyPIWheels:
+    """Fetches wheels into a cache: each file once, under its own name."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    def fetch(self, package: str, version: str) -> Path:
+        """The wheel of `package` at `version` ("*": the newest that fits); no network where that version is cached.
+
+        Raises `SourceMissing` where pip cannot have it.
+        """
+        if version != "*" and (cached := self._cached(package, version)):
+            return cached
+        return self._download(package, version)
+
+    def unpack(self, archive: Path, folder: Path) -> None:
+        """Unpacks the wheel below `folder`. Raises `SourceMissing` where it is damaged or leads out of the folder."""
+        try:
+            with zipfile.ZipFile(archive) as wheel:
+                for name in wheel.namelist():
+                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                        raise SourceMissing(f"{archive.name} holds {name!r}, which leads out of its folder.")
+                wheel.extractall(folder)
+        except zipfile.BadZipFile as error:
+            raise SourceMissing(f"{archive} is damaged: {error}. Delete the file; it is fetched anew.") from None
+
+    def _cached(self, package: str, version: str) -> Path | None:
+        """The cached wheel of that very version."""
+        name = re.sub(r"[-_.]+", "_", package).lower()
+        wheels = sorted(self.cache.glob("*.whl"))
+        return next((p for p in wheels if p.name.lower().startswith(f"{name}-{version.lower()}-")), None)
+
+    def _download(self, package: str, version: str) -> Path:
+        """Downloads into a folder of its own, then renames: a killed download leaves no half file under a good name."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        wanted = package if version == "*" else f"{package}=={version}"
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet", "--no-input",
+                 "--disable-pip-version-check", "--dest", folder, wanted],
+                capture_output=True, text=True, check=False,
+            )
+            files = sorted(Path(folder).glob("*.whl"))
+            if done.returncode or not files:
+                raise SourceMissing(f"pip could not download {wanted}: {last_words(done)} "
+                                    "Check name, version and network; `pip index versions` lists what there is.")
+            return files[0].replace(self.cache / files[0].name)
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """Pip's first error line, as a sentence: the later ones repeat it."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
+    return (lines[0].removeprefix("ERROR: ").rstrip(".") if lines else f"it ended with {done.returncode}") + "."

@@ -1,0 +1,46 @@
+"""Environment variables in, addresses and folders out: the only place that reads them.
+
+Secrets are not here: each client library takes its own from the environment, and nothing of ours ever holds them.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where this run works. Everything has a default that suits a laptop."""
+
+    model_config = SettingsConfigDict(env_prefix="MARTLET_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path(".martlet"), description="workspaces, caches, checkpoints, histories")
+    site: str = Field(default="local", description="a file of infra/sites, without its suffix")
+    run: str = Field(default="by-hand", description="the run id, set by the flow")
+    flow_run: str = Field(default="", description="the Prefect flow run id, set by the flow")
+    commit: str = Field(default="", description="the commit that the run was started from, set by the flow")
+
+    @property
+    def downloads(self) -> Path:
+        """Fetched packages and objects, shared by every run."""
+        return self.home.absolute() / "downloads"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a fingerprint; survives retries."""
+        return self.home.absolute() / "checkpoints"
+
+    @property
+    def runs(self) -> Path:
+        """One git worktree a run."""
+        return self.home.absolute() / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """DVC's cache, shared by every run."""
+        return self.home.absolute() / "cache"
+
+    @property
+    def remote(self) -> Path:
+        """DVC's local remote."""
+        return self.home.absolute() / "remote"

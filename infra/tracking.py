@@ -1,0 +1,54 @@
+"""Journals and records in, one MLflow run out: a view that may lag or be lost, never a thing that a stage waits for.
+
+This side starts and ends the one writer, `infra.tracking_worker`, and imports no MLflow.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.settings import Settings
+
+FINISH_SECONDS = 120
+
+
+@contextlib.contextmanager
+def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
+    """Follows the workspace for the block; FINISHED, FAILED or KILLED is what MLflow shows afterwards."""
+    log = workspace / "journal" / "tracking.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        writer = subprocess.Popen(
+            [sys.executable, "-m", "infra.tracking_worker", str(workspace), run, flow_run],
+            env=tracking_environment(), text=True, stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    status = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        finish(writer, status)
+
+
+def finish(writer: "subprocess.Popen[str]", status: str) -> None:
+    """Tells the writer how the run ended and lets it catch up; an absent server does not hold the run for ever."""
+    try:
+        writer.communicate(status, timeout=FINISH_SECONDS)
+    except subprocess.TimeoutExpired:
+        writer.kill()
+        writer.wait()
+
+
+def tracking_environment() -> dict[str, str]:
+    """The writer's variables: the user's MLflow where one is configured, else a database below MARTLET_HOME."""
+    home = Settings().home.absolute()
+    default = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "MARTLET_HOME": str(home)}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    return {**default, **os.environ, **quiet}

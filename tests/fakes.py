@@ -1,0 +1,71 @@
+"""Hand-written fakes of the ports in `components.base`: few, and none of our own code is patched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.base import Context, Site
+from components.errors import SourceMissing, WorkerFailed
+
+SITE = Site(
+    name="test", workers=2, train_processes=2, train_micro_batch_size=2, threads_per_process=1, evaluate_batch_size=4
+)
+
+
+@dataclass
+class FakeJournal:
+    """Remembers what was said."""
+
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        self.lines.append(f"{done}/{total} {text}")
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+
+class NoPackages:
+    """An archive that offers no package at all."""
+
+    def fetch(self, package: str, version: str) -> Path:
+        raise SourceMissing(f"no package {package} {version} in this test")
+
+    def unpack(self, archive: Path, folder: Path) -> None:
+        raise SourceMissing(f"nothing to unpack: {archive} {folder}")
+
+
+class NoLauncher:
+    """A launcher whose workers always fail."""
+
+    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+        raise WorkerFailed(f"{module} was not expected to start in this test")
+
+
+class NoObjects:
+    """A bucket service with no bucket."""
+
+    def fetch(self, bucket: str, prefix: str, folder: Path) -> str:
+        raise SourceMissing(f"no object {bucket}/{prefix} in this test")
+
+
+class NoHub:
+    """A hub with no repository."""
+
+    def fetch(self, repository: str, revision: str, files: Sequence[str], folder: Path, *, dataset: bool) -> str:
+        raise SourceMissing(f"no repository {repository}@{revision} in this test")
+
+
+def make_context(folder: Path, **services: object) -> Context:
+    """A context whose services all refuse, but for those that the test hands in."""
+    values: dict[str, object] = {
+        "site": SITE, "scratch": folder / "scratch", "fingerprint": "f" * 64, "journal": FakeJournal(folder),
+        "launcher": NoLauncher(), "debian": NoPackages(), "pypi": NoPackages(), "objects": NoObjects(), "hub": NoHub(),
+    }
+    values |= services
+    return Context(**values)  # type: ignore[arg-type]
