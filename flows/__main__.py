@@ -1,0 +1,5 @@
+"""`python -m flows` is `martlet`."""
+
+from flows.cli import main
+
+main()
