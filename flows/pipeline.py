@@ -37,7 +37,7 @@ def quiet_dvc() -> None:
 
 
 class Pipeline:
-    """The DVC repository of a workspace, opened once."""
+    """The DVC repository of a workspace, opened once; every question makes DVC read its files again."""
 
     def __init__(self, workspace: Workspace) -> None:
         quiet_dvc()
@@ -47,12 +47,10 @@ class Pipeline:
 
     def unchanged(self, stage: str) -> bool:
         """True where `dvc.lock` and the files agree for this stage: nothing to do."""
-        self.repo.reset()
         return not self.repo.status([stage])
 
     def changed(self) -> set[str]:
         """The stages that have something to do, as far as is known before any of them runs."""
-        self.repo.reset()
         return set(self.repo.status())
 
     def push(self) -> int:

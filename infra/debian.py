@@ -29,7 +29,7 @@ class DebianPackages:
         if version != "*" and (cached := self._cached(package, version)):
             return cached
         self._need_lists()
-        wanted = offered(package) if version == "*" else version
+        wanted = self._offered(package) if version == "*" else version
         return self._cached(package, wanted) or self._download(package, wanted)
 
     def unpack(self, archive: Path, folder: Path) -> None:
@@ -45,42 +45,50 @@ class DebianPackages:
 
     def _need_lists(self) -> None:
         """Makes sure that apt has package lists: as root by fetching them, else by saying so."""
-        if has_lists():
+        if self._has_lists():
             return
         if os.geteuid() != 0:
             raise SourceMissing(f"apt has no package lists on this machine. {UPDATE}")
         print("apt has no package lists: running apt-get update", file=sys.stderr)  # noqa: T201
         done = run_quietly(["apt-get", "update"])
-        if done.returncode or not has_lists():
+        if done.returncode or not self._has_lists():
             raise SourceMissing(f"`apt-get update` brought no package lists: {last_words(done)} Check /etc/apt.")
 
     def _download(self, package: str, version: str) -> Path:
         """Downloads into a folder of its own, then renames: a killed download leaves no half file under a good name."""
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
-            # as root, apt would drop to a user who cannot write here, and warn; an ordinary user has no other cache
-            options = ["-o", "APT::Sandbox::User=root", "-o", f"Dir::Cache={folder}"]
-            done = run_quietly(["apt-get", *options, "download", f"{package}={version}"], Path(folder))
+            done = self._apt(["apt-get", "download", f"{package}={version}"], Path(folder))
             files = sorted(Path(folder).glob("*.deb"))
             if done.returncode or not files:
                 raise SourceMissing(f"apt-get could not download {package} {version}: {last_words(done)} {UPDATE}")
             return files[0].replace(self.cache / files[0].name)
 
+    def _offered(self, package: str) -> str:
+        """The version that apt would install. Raises `SourceMissing` for a package that it does not know."""
+        done = self._apt(["apt-cache", "policy", package])
+        for line in done.stdout.splitlines():
+            name, _, value = line.strip().partition(": ")
+            if name == "Candidate" and value != "(none)":
+                return value
+        update = UPDATE[0].lower() + UPDATE[1:]
+        raise SourceMissing(f"apt knows no package {package!r}. Check its name. If it is new: {update}")
 
-def offered(package: str) -> str:
-    """The version that apt would install. Raises `SourceMissing` for a package that it does not know."""
-    done = run_quietly(["apt-cache", "policy", package])
-    for line in done.stdout.splitlines():
-        name, _, value = line.strip().partition(": ")
-        if name == "Candidate" and value != "(none)":
-            return value
-    raise SourceMissing(f"apt knows no package {package!r}. Check its name. If it is new: {UPDATE[0].lower()}{UPDATE[1:]}")
+    def _has_lists(self) -> bool:
+        """Whether apt has a package list of at least one repository."""
+        done = self._apt(["apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"])
+        return any(Path(line).exists() for line in done.stdout.splitlines())
 
-
-def has_lists() -> bool:
-    """Whether apt has a package list of at least one repository."""
-    done = run_quietly(["apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"])
-    return any(Path(line).exists() for line in done.stdout.splitlines())
+    def _apt(self, command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs a program of apt with its cache in ours: no root, and 0.01 s instead of 0.7 s to read the lists again."""
+        room = self.cache / "apt"
+        room.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "Dir::Cache": str(room), "Dir::Cache::pkgcache": "pkgcache.bin", "Dir::Cache::srcpkgcache": "",
+            "APT::Sandbox::User": "root",  # as root, apt would drop to a user who cannot write here, and warn
+        }
+        options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        return run_quietly([command[0], *options, *command[1:]], folder)
 
 
 def run_quietly(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:

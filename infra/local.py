@@ -83,14 +83,15 @@ class LocalProcesses:
                 for number in range(processes):
                     variables = self._variables(number, processes, Path(folder) / "rendezvous")
                     ranks.append(start(command, number, self.logs, {**os.environ, **variables, **environment}))
-                for number in missed:
-                    ranks[-1].send(number)
-                reader = threading.Thread(target=pass_through, args=[ranks[0]])
+                for signal_number in missed:
+                    for rank in ranks:
+                        rank.send(signal_number)
+                reader = threading.Thread(target=pass_through, args=[ranks[0]], daemon=True)
                 reader.start()
                 failed = first_failure(ranks)
             finally:
                 end(ranks)
-            reader.join()
+            reader.join(GRACE_SECONDS)  # a grandchild may hold the pipe open for ever
         if failed:
             raise WorkerFailed(
                 f"{module}: rank {failed.number} of {processes} {failed.ending()}. "
@@ -199,5 +200,7 @@ def end(ranks: list[Rank]) -> None:
             rank.send(number)
         for _ in ended(ranks, seconds):
             pass
-    for rank in ranks:
-        os.close(rank.handle)
+    handles = [rank.handle for rank in ranks]
+    ranks.clear()  # a late signal must not reach for a closed handle
+    for handle in handles:
+        os.close(handle)

@@ -23,13 +23,13 @@ START_SECONDS = 180
 
 
 def prefect_environment(home: Path) -> dict[str, str]:
-    """Prefect's variables: state below `home`, no telemetry, console left to Martlet; the user's own settings win."""
+    """Prefect's variables: state below `home`, no telemetry, the console left to Martlet; the user's own settings win."""
     defaults = {
         "PREFECT_HOME": str(home.absolute() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "true",
-        "PREFECT_LOGGING_TO_CONSOLE": "false",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
     return {name: os.environ.get(name, value) for name, value in defaults.items()}
 

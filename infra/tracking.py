@@ -34,16 +34,18 @@ def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
         status = "FAILED"
         raise
     finally:
-        finish(writer, status)
+        if not finish(writer, status):
+            print(f"MLflow does not show all of this run yet; the next start sends the rest. See {log}", flush=True)  # noqa: T201
 
 
-def finish(writer: "subprocess.Popen[str]", status: str) -> None:
-    """Tells the writer how the run ended and lets it catch up; an absent server does not hold the run for ever."""
+def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
+    """Tells the writer how the run ended and lets it catch up; False where it could not (an absent server is not waited for)."""
     try:
         writer.communicate(status, timeout=FINISH_SECONDS)
     except subprocess.TimeoutExpired:
         writer.kill()
         writer.wait()
+    return writer.returncode == 0
 
 
 def tracking_environment() -> dict[str, str]:

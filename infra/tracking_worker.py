@@ -6,6 +6,7 @@ is the run's status.
 """
 
 import json
+import re
 import select
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ BATCH = 1000
 PARAMETER_BATCH = 100
 PARAMETER_LENGTH = 6000
 NOT_CURVES = {"step", "time"}
+FIXED_TIME = 1  # milliseconds: numbers without a curve have no time of their own, and sending them twice must stay one point
 DATASETS = {"clean": "text", "pack_base": "training", "pack": "training"}
 
 
@@ -109,8 +111,8 @@ class Mirror:
         if not journal.exists() and (path.parent / "metrics.jsonl").exists():  # restored from the cache: the curve came with it
             self.send_curve(stage, path.parent / "metrics.jsonl")
         numbers = {k: v for k, v in flatten(record["report"]).items() if isinstance(v, int | float)}
-        metrics = [Metric(f"{stage}/{key}", float(value), 0, 0) for key, value in numbers.items()]
-        self.client.log_batch(self.run_id, metrics=[Metric(m.key, m.value, 1, 0) for m in metrics])
+        metrics = [Metric(metric_name(stage, key), float(value), FIXED_TIME, 0) for key, value in numbers.items()]
+        self.client.log_batch(self.run_id, metrics=metrics)
         if stage in DATASETS:
             self.log_dataset(stage, record)
         if stage == "evaluate":
@@ -150,6 +152,11 @@ def curve_points(stage: str, line: dict[str, Any]) -> list[Metric]:
     return [Metric(f"{stage}/{key}", float(line[key]), int(line["time"]), int(line["step"])) for key in keys]
 
 
+def metric_name(stage: str, key: str) -> str:
+    """A name that MLflow accepts: `ja/*` is a fine name for a text, but not for a metric."""
+    return re.sub(r"[^\w\-. :/]", "_", f"{stage}/{key}")
+
+
 def score_rows(report: dict[str, dict[str, float]]) -> dict[str, list[Any]]:
     """The report of `evaluate` as columns: measure, base, trained."""
     bits = [(f"bits per byte, {lang}", report["base_bits_per_byte"][lang], report["model_bits_per_byte"][lang])
@@ -187,6 +194,8 @@ def attempt(action: Any, *arguments: Any) -> bool:
     try:
         action(*arguments)
     except MlflowException as error:
+        if error.error_code == "INVALID_PARAMETER_VALUE":
+            raise  # a mistake of ours, which no waiting mends
         print(f"MLflow is away, catching up later: {error}", flush=True)  # noqa: T201
         return False
     return True

@@ -16,11 +16,15 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Page:
-    """One page as it was collected; `source` is its place in the manifest, `language` what the manifest claims."""
+    """One page as it was collected: `source` is its place in the manifest, `language` what the manifest claims.
+
+    `crawled`: it was found, not chosen (every record but a `resource`).
+    """
 
     source: int
     language: str
     uri: str
+    crawled: bool
     content_type: str
     status: int
     body: bytes
@@ -52,9 +56,14 @@ def read_pages(folder: Path, sources: Iterable[CollectedSource]) -> Iterator[Pag
 
 def page_of(record: WarcRecord, source: int, language: str) -> Page:
     """The record's address, type and bytes; a record that is no HTTP response counts as status 200."""
-    http = record.http_headers if record.is_http else None
-    if http is None:
-        content_type, status = record.headers.get("Content-Type", ""), 200
-    else:
-        content_type, status = http.get("Content-Type", ""), http.status_code or 0
-    return Page(source, language, record.headers.get("WARC-Target-URI", ""), content_type, status, record.reader.read())
+    headers = record.http_headers if record.is_http else record.headers
+    status = (record.http_headers.status_code or 0) if record.is_http else 200
+    return Page(
+        source=source,
+        language=language,
+        uri=record.headers.get("WARC-Target-URI") or "",
+        crawled=record.record_type != WarcRecordType.resource,
+        content_type=headers.get("Content-Type") or "",
+        status=status,
+        body=record.reader.read(),
+    )

@@ -1,7 +1,8 @@
 """Files of a source in, WARC records out: the same files give the same bytes.
 
-HTML becomes a `response` with HTTP headers, as if crawled; a line of JSON becomes a `conversion` (its text was already
-extracted), any other text a `resource`. WARC files are copied as they are, for a WARC file may be several joined.
+HTML becomes a `response` with HTTP headers, as if crawled. A line of JSON and any other text become a `resource`: whoever
+gave them chose them, so the cleaner does not ask whether their host is refused. WARC files are copied as they are, for
+a WARC file may be several joined.
 """
 
 import gzip
@@ -91,7 +92,7 @@ def documents_of(file: Path, uri: str) -> Iterator[Page]:
                 raise SourceMissing(f"{file.name}, line {number}: expected a JSON object with a `text`, "
                                     f"found {line[:60]!r}. Correct the file, or leave it out.") from None
             address = value.get("url")
-            yield Page("conversion", address if isinstance(address, str) and address else f"{uri}#{number}",
+            yield Page("resource", address if isinstance(address, str) and address else f"{uri}#{number}",
                        "text/plain; charset=utf-8", text)
 
 

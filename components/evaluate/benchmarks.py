@@ -97,7 +97,7 @@ def read_task(path: Path) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         """Reads `!function` as a string."""
 
-    Loader.add_constructor("!function", lambda loader, node: str(node.value))
+    Loader.add_constructor("!function", lambda _, node: str(node.value))
     config: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  (a SafeLoader)
     return config
 

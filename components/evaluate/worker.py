@@ -5,7 +5,7 @@ Imports torch, transformers and lm_eval: import it where evaluation begins and n
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +18,11 @@ from transformers.utils import logging as transformers_logging
 from components.base import Context
 from components.errors import EmptyCorpus
 from components.evaluate.benchmarks import CheckedBenchmark
-from components.evaluate.bits import Ruler, choose_texts, count_bytes, digest_texts
 from components.evaluate.contract import EvaluateReport
-from components.evaluate.harness import Asking, HarnessModel, ask, kept_warnings, load_tasks
-from components.evaluate.plot import draw_scores
 from components.evaluate.table import render_table
+from components.evaluate.worker_bits import Ruler, choose_texts, count_bytes, digest_texts
+from components.evaluate.worker_harness import Asking, HarnessModel, ask, kept_warnings, load_tasks
+from components.evaluate.worker_plot import draw_scores
 from components.formats.documents import heldout_file, read_documents
 from components.formats.files import write_text
 from components.formats.scores import BASE, TRAINED, Score, Scores, TaskScore, TextScore
@@ -83,7 +83,7 @@ class Evaluation:
     def measure(self, name: str, folder: Path, tasks: Mapping[str, Any], texts: dict[str, list[str]]) -> Measured:
         """Loads one model and measures it."""
         model, tokenizer = load_model(folder)
-        steps = Steps(self.context, name, 0)
+        steps = Steps(self.context, name)
         scores, samples = {}, {}
         with kept_warnings() as warnings:
             lm = HarnessModel(model, tokenizer, self.asking(), steps.advance)
@@ -132,9 +132,9 @@ class Evaluation:
 class Steps:
     """Turns batches into lines of progress."""
 
-    def __init__(self, context: Context, model: str, done: int) -> None:
-        self.context, self.model, self.done = context, model, done
-        self.task, self.total = "", 0
+    def __init__(self, context: Context, model: str) -> None:
+        self.context, self.model = context, model
+        self.task, self.done, self.total = "", 0, 0
 
     def begin(self, task: str, total: int) -> None:
         """A new task begins."""
@@ -145,7 +145,7 @@ class Steps:
         self.done = min(self.done + rows, self.total)
         self.context.journal.progress(self.done, self.total, f"{self.model}: {self.task}")
 
-    def reading(self, language: str) -> Any:
+    def reading(self, language: str) -> Callable[[int, int], None]:
         """What `Ruler.measure` calls after each batch."""
         text = f"{self.model}: bits per byte of held-out {language}"
         return lambda done, total: self.context.journal.progress(done, total, text)

@@ -14,11 +14,15 @@ RUN = re.compile(r"[^\x00-\x7f\u2581\s]{1,1000}")
 """Text between spaces, line ends and ASCII: no new piece may hold these, so merges across them would be wasted."""
 
 
-def training_runs(text: Path, pattern: str, maximum_characters: int, seed: int) -> list[str]:
-    """The non-ASCII runs (1 to 1,000 characters) of the documents that `sample` takes. Raises `EmptyCorpus`."""
+def training_texts(text: Path, pattern: str, maximum_characters: int, seed: int) -> list[str]:
+    """The training documents of the sources that match, as `sample` takes them. Raises `EmptyCorpus`."""
     files = training_files(text, pattern)
-    documents = (document for path in files for document in read_documents(path))
-    return [run for document in sample(documents, maximum_characters, seed) for run in RUN.findall(document)]
+    return list(sample((document for path in files for document in read_documents(path)), maximum_characters, seed))
+
+
+def runs_of(texts: Iterable[str]) -> Iterator[str]:
+    """The non-ASCII runs of the texts, each of 1 to 1,000 characters: SentencePiece skips what exceeds 4,192 bytes."""
+    return (run.group() for text in texts for run in RUN.finditer(text))
 
 
 def sample(documents: Iterable[Document], maximum_characters: int, seed: int) -> Iterator[str]:

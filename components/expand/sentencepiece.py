@@ -51,6 +51,6 @@ class SentencePieceExpander(Expander):
 
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
         """As the contract says. Raises `ParameterError` where `pieces` is not above the base model's."""
-        from components.expand.sentencepiece_worker import expand  # noqa: PLC0415
+        from components.expand.sentencepiece_worker import expand
 
         return expand(self, context.journal, model, text, output)

@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import sentencepiece
 
 from components.base import Journal
 from components.errors import EmptyCorpus, ParameterError
 from components.expand.contract import ExpandReport
-from components.expand.corpus import training_runs
+from components.expand.corpus import runs_of, training_texts
 from components.expand.fertility import tokens_per_character
 from components.expand.sentencepiece import SentencePieceExpander
 from components.expand.vocabulary import append_pieces, choose_pieces, distinct_characters, train_pieces, without_prefix
 from components.expand.weights import check_matrices, enlarge
 from components.formats.files import write_json
 from components.formats.models import check_rows, copy_tokenizer, read_config
-from components.formats.tokenizers import load_tokenizer, read_proto, tokenizer_of, write_fast_tokenizer
+from components.formats.tokenizers import Proto, load_tokenizer, read_proto, tokenizer_of, write_fast_tokenizer
 
 
 def expand(fields: SentencePieceExpander, journal: Journal, model: Path, text: Path, output: Path) -> ExpandReport:
@@ -27,8 +26,9 @@ def expand(fields: SentencePieceExpander, journal: Journal, model: Path, text: P
     added = _new_pieces(fields, journal, text, base, room)
     merged = append_pieces(base, added)
     bare = tokenizer_of(without_prefix(base))
-    journal.say(f"starting {room:,} rows as the mean of their {sum(map(len, map(bare.encode, added))):,} subpieces")
-    enlarge(model, output, [bare.encode(piece) for piece in added])
+    subpieces = [bare.encode(piece) for piece in added]
+    journal.say(f"starting {room:,} rows as the mean of their {sum(map(len, subpieces)):,} subpieces")
+    enlarge(model, output, subpieces)
     _write_tokenizer(model, output, merged)
     before, after = (tokens_per_character(load_tokenizer(folder), text) for folder in (model, output))
     report = ExpandReport(
@@ -49,16 +49,14 @@ def _room(fields: SentencePieceExpander, model: Path, present: int) -> int:
     return fields.pieces - present
 
 
-def _new_pieces(
-    fields: SentencePieceExpander, journal: Journal, text: Path, base: Any, room: int  # noqa: ANN401  (a ModelProto)
-) -> list[str]:
+def _new_pieces(fields: SentencePieceExpander, journal: Journal, text: Path, base: Proto, room: int) -> list[str]:
     """Exactly `room` new pieces, in the trainer's order. Raises `EmptyCorpus` where the text does not give so many."""
-    runs = training_runs(text, fields.text, fields.maximum_characters, fields.seed)
-    characters = sum(map(len, runs))
-    if not runs:
+    texts = training_texts(text, fields.text, fields.maximum_characters, fields.seed)
+    characters = sum(map(len, texts))
+    if not any(runs_of(texts)):
         raise EmptyCorpus(f"{text}: the documents of {fields.text!r} hold no text but ASCII. Name Japanese text.")
     journal.say(f"training {fields.trained_pieces:,} pieces on {characters:,} characters")
-    trained = train_pieces(runs, fields.trained_pieces, fields.character_coverage)
+    trained = train_pieces(runs_of(texts), fields.trained_pieces, fields.character_coverage)
     added = choose_pieces(trained, base, room)
     if len(added) < room:
         raise EmptyCorpus(
@@ -69,7 +67,7 @@ def _new_pieces(
     return added
 
 
-def _write_tokenizer(model: Path, output: Path, merged: Any) -> None:  # noqa: ANN401  (a ModelProto)
+def _write_tokenizer(model: Path, output: Path, merged: Proto) -> None:
     """The merged `tokenizer.model` and all that derives from it, checked against the rows that were written."""
     copy_tokenizer(model, output)
     (output / "tokenizer.model").write_bytes(merged.SerializeToString(deterministic=True))
@@ -78,7 +76,7 @@ def _write_tokenizer(model: Path, output: Path, merged: Any) -> None:  # noqa: A
 
 
 def _write_expansion(
-    output: Path, report: ExpandReport, base: Any, merged: Any, added: Sequence[str]  # noqa: ANN401  (ModelProtos)
+    output: Path, report: ExpandReport, base: Proto, merged: Proto, added: Sequence[str]
 ) -> None:
     """`expansion.json`: the report, what wrote it, and the added pieces in the order of their ids."""
     write_json(output / "expansion.json", report.model_dump() | {

@@ -9,13 +9,12 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from components.errors import InputError
-from components.formats.tokenizers import BYTE, NORMAL, SPACE
+from components.formats.tokenizers import BYTE, NORMAL, SPACE, Proto
 
 JAPANESE = re.compile(
     "[\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -43,14 +42,15 @@ def train_pieces(runs: Iterable[str], trained_pieces: int, character_coverage: f
             shuffle_input_sentence=False, minloglevel=2,
         )
     except RuntimeError as error:
+        words = str(error).rstrip(".")
         raise InputError(
-            f"SentencePiece cannot train {trained_pieces:,} pieces on this text: {error}. Change expand.trained_pieces."
+            f"SentencePiece cannot train {trained_pieces:,} pieces on this text: {words}. Change expand.trained_pieces."
         ) from None
     proto = ModelProto.FromString(model.getvalue())
     return [piece.piece for piece in proto.pieces if piece.type == NORMAL]
 
 
-def choose_pieces(trained: Sequence[str], base: Any, room: int) -> list[str]:  # noqa: ANN401  (a ModelProto)
+def choose_pieces(trained: Sequence[str], base: Proto, room: int) -> list[str]:
     """At most `room` pieces that the base lacks, in the order of `trained`: first all characters, then merges by rank.
 
     Every character of a chosen piece has a piece of its own, and every chosen piece is what its own text splits into:
@@ -93,7 +93,7 @@ def split(text: str, scores: Mapping[str, float]) -> list[str]:
         symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
 
 
-def append_pieces(base: Any, pieces: Sequence[str]) -> Any:  # noqa: ANN401  (a ModelProto in and out)
+def append_pieces(base: Proto, pieces: Sequence[str]) -> Proto:
     """The base's ModelProto with the pieces appended, each scored one below the piece before.
 
     All that the base states (ids, scores, types, normaliser) stays. Raises `InputError` where float32 runs out.
@@ -112,7 +112,7 @@ def append_pieces(base: Any, pieces: Sequence[str]) -> Any:  # noqa: ANN401  (a 
     return merged
 
 
-def without_prefix(proto: Any) -> Any:  # noqa: ANN401  (a ModelProto in and out)
+def without_prefix(proto: Proto) -> Proto:
     """The same vocabulary for text inside a sentence: no space is put in front."""
     bare = ModelProto()
     bare.CopyFrom(proto)
@@ -120,17 +120,17 @@ def without_prefix(proto: Any) -> Any:  # noqa: ANN401  (a ModelProto in and out
     return bare
 
 
-def normal_scores(proto: Any) -> dict[str, float]:  # noqa: ANN401  (a ModelProto)
+def normal_scores(proto: Proto) -> dict[str, float]:
     """The scores of the pieces that text is joined to."""
     return {piece.piece: piece.score for piece in proto.pieces if piece.type == NORMAL}
 
 
-def lowest_score(proto: Any) -> float:  # noqa: ANN401  (a ModelProto)
+def lowest_score(proto: Proto) -> float:
     """The lowest score of a piece that is no run of spaces, rounded down to an integer."""
     return float(math.floor(min(score for score in normal_scores(proto).values() if score > SPACE_RUN_SCORE)))
 
 
-def distinct_characters(proto: Any) -> dict[str, int]:  # noqa: ANN401  (a ModelProto)
+def distinct_characters(proto: Proto) -> dict[str, int]:
     """How many hiragana, katakana and kanji occur in the vocabulary (58, 76 and 1,456 in Mistral-7B-v0.1's)."""
     present = {character for piece in proto.pieces if piece.type != BYTE for character in piece.piece}
     blocks = {"hiragana": "\u3040-\u309f", "katakana": "\u30a0-\u30ff", "kanji": "\u4e00-\u9fff"}

@@ -6,28 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from components.errors import InputError, TokenizerMismatch
 from components.formats.files import write_json
-from components.formats.models import check_rows, read_config, tensor_shapes
+from components.formats.models import INDEX, check_rows, read_config, tensor_shapes, weight_files
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-INDEX = "model.safetensors.index.json"
-
-
-def weight_files(model: Path) -> list[str]:
-    """The names of the model's shards: those of its index, or the single file. Raises `InputError` where one is absent."""
-    names = ["model.safetensors"]
-    if (model / INDEX).exists():
-        names = sorted(set(json.loads((model / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    if absent := [name for name in names if not (model / name).exists()]:
-        raise InputError(
-            f"{model} holds no weights to enlarge: {', '.join(absent)} does not exist. "
-            "Name a folder with safetensors weights, or run the stage that trains the base model."
-        )
-    return names
 
 
 def check_matrices(model: Path, pieces: int) -> None:
@@ -63,21 +49,19 @@ def enlarge(model: Path, output: Path, subpieces: Sequence[Sequence[int]]) -> No
 
 def enlarged(matrix: torch.Tensor, subpieces: Sequence[Sequence[int]]) -> torch.Tensor:
     """[n, d] and k lists of row numbers in, [n + k, d] out: means taken in float32, rounded once to the matrix's type."""
-    means = torch.stack([matrix[list(rows)].float().mean(dim=0) for rows in subpieces])
-    return torch.cat([matrix, means.to(matrix.dtype)])
+    # added row by row, not by torch.mean: whose order of summation, and so last bit, is the machine's
+    means = [sum((matrix[row].float() for row in rows[1:]), matrix[rows[0]].float()) / len(rows) for rows in subpieces]
+    return torch.cat([matrix, torch.stack(means).to(matrix.dtype)])
 
 
 def _enlarge_shard(source: Path, target: Path, subpieces: Sequence[Sequence[int]]) -> list[torch.Tensor]:
     """Copies a shard, with its matrices of one row a piece enlarged; returns the new rows, a tensor for each matrix."""
-    try:
-        with safe_open(source, framework="pt") as shard:
-            names = set(shard.keys())
-            if not names & {EMBEDDING, HEAD}:
-                shutil.copyfile(source, target)
-                return []
-            metadata, tensors = shard.metadata(), {name: shard.get_tensor(name) for name in sorted(names)}
-    except SafetensorError as error:
-        raise InputError(f"{source} is no safetensors file ({error}). Fetch or train the model again.") from None
+    with safe_open(source, framework="pt") as shard:
+        names = set(shard.keys())
+        if not names & {EMBEDDING, HEAD}:
+            shutil.copyfile(source, target)
+            return []
+        metadata, tensors = shard.metadata(), {name: shard.get_tensor(name) for name in sorted(names)}
     added = []
     for name in sorted(names & {EMBEDDING, HEAD}):
         tensors[name] = enlarged(tensors[name], subpieces)

@@ -5,7 +5,6 @@ Reading facts from it needs no torch: shapes come from the safetensors headers.
 
 import json
 import shutil
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from components.errors import InputError, TokenizerMismatch
 TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
 )
+INDEX = "model.safetensors.index.json"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -25,14 +25,33 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def weight_files(folder: Path) -> list[str]:
+    """The names of the model's shards: those of its index, or the single file. Raises `InputError` where one is absent."""
+    names = ["model.safetensors"]
+    if (folder / INDEX).exists():
+        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    if absent := [name for name in names if not (folder / name).exists()]:
+        raise InputError(
+            f"{folder} holds no whole model: {', '.join(absent)} does not exist. "
+            "Name a folder with safetensors weights, or run the stage that writes them."
+        )
+    return names
+
+
 def tensor_shapes(folder: Path) -> dict[str, list[int]]:
-    """The shape of every tensor in the folder's safetensors files, read from their headers alone."""
+    """The shape of every tensor in the folder's safetensors files, read from their headers alone.
+
+    Raises `InputError` where a file is of another kind or cut off.
+    """
+    from safetensors import SafetensorError, safe_open
+
     shapes: dict[str, list[int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-        shapes |= {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+        try:
+            with safe_open(path, framework="numpy") as shard:
+                shapes |= {name: shard.get_slice(name).get_shape() for name in shard.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise InputError(f"{path} is no whole safetensors file ({error}). Fetch or write it again.") from None
     return shapes
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Literal
 
 from components.base import Context
-from components.formats.tokens import write_nothing
 from components.pack.contract import Packer, PackReport
 
 
@@ -16,6 +15,8 @@ class KeepUnpacked(Packer):
 
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:  # noqa: ARG002
         """Writes an `index.json` without sources."""
+        from components.formats.tokens import write_nothing
+
         write_nothing(output)
         context.journal.say("nothing was packed (kind: keep)")
         return PackReport(documents={}, tokens={}, weights={}, windows={})

@@ -23,7 +23,7 @@ class Architecture(Fields):
     experts_per_token: int | None
 
 
-class Recipe(Fields):
+class Training(Fields):
     """How the weights are trained: everything of the trainer's fields that its worker needs."""
 
     architecture: Architecture | None
@@ -55,7 +55,7 @@ class Recipe(Fields):
 class Attempt(Fields):
     """One attempt at a training run, as `attempt.json`."""
 
-    recipe: Recipe
+    training: Training
     model: Path
     tokens: Path
     output: Path

@@ -12,19 +12,26 @@ from typing import Literal
 from pydantic import model_validator
 
 from components.base import Context
-from components.errors import InputError, ParameterError, TokenizerMismatch, WorkerFailed
+from components.errors import InputError, TokenizerMismatch, WorkerFailed
 from components.formats.digests import digest_file
 from components.formats.files import write_text
-from components.formats.models import check_rows, tensor_shapes
+from components.formats.models import check_rows, copy_tokenizer, tensor_shapes
 from components.train import checkpoints
-from components.train.attempt import Attempt, Outcome, Recipe
+from components.train.attempt import Attempt, Outcome, Training
 from components.train.batches import BatchPlan
 from components.train.contract import Trainer, TrainReport
 from components.train.metrics import read_losses
 
+ENVIRONMENT = {
+    # cuBLAS is deterministic only with a fixed workspace
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    # on a CPU the logits are so large that half the time went into page faults; huge pages end that
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
 
-class DeepSpeedTrainer(Recipe, Trainer):
-    """Trains with AdamW, a cosine schedule and ZeRO; see `Recipe` for what each field means."""
+
+class DeepSpeedTrainer(Training, Trainer):
+    """Trains with AdamW, a cosine schedule and ZeRO; see `Training` for what each field means."""
 
     kind: Literal["deepspeed"]
     version: Literal[1]
@@ -43,12 +50,22 @@ class DeepSpeedTrainer(Recipe, Trainer):
             )
         return self
 
+    @property
+    def training(self) -> Training:
+        """The fields that the worker needs."""
+        return Training(**{name: getattr(self, name) for name in Training.model_fields})
+
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
         """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
         self._check_inputs(model, tokens)
         plan = BatchPlan(self.global_batch_size, context.site.train_micro_batch_size, context.site.train_processes)
         plan.check(context.site.name)
         output.mkdir(parents=True, exist_ok=True)
+        copy_tokenizer(model, output)
+        if not (output / "tokenizer.json").exists():
+            from components.formats.tokenizers import write_fast_tokenizer
+
+            write_fast_tokenizer(output, maximum_length=self.maximum_positions)
         attempt = self._prepare(context, model, tokens, output)
         write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
         (context.scratch / "outcome.json").unlink(missing_ok=True)
@@ -56,8 +73,7 @@ class DeepSpeedTrainer(Recipe, Trainer):
             "components.train.worker",
             [str(context.scratch / "attempt.json")],
             processes=plan.processes,
-            # without it cuBLAS is not deterministic; without a GPU it is not read
-            environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
+            environment=ENVIRONMENT,
         )
         check_outcome(context.scratch / "outcome.json", self.steps)
         losses = read_losses(output / "losses.jsonl")
@@ -104,7 +120,7 @@ class DeepSpeedTrainer(Recipe, Trainer):
         if checkpoint:
             context.journal.say(f"going on from {checkpoint.name}, {step:,} of {self.steps:,} steps are done")
         return Attempt(
-            recipe=Recipe(**{name: getattr(self, name) for name in Recipe.model_fields}),
+            training=self.training,
             model=model.absolute(),
             tokens=tokens.absolute(),
             output=output.absolute(),

@@ -22,7 +22,7 @@ class KeepWeights(Trainer):
         read_config(model)
         shapes = tensor_shapes(model)
         if not shapes:
-            raise InputError(f"{model} has no *.safetensors to keep. Collect a model with weights, or train with kind: deepspeed.")
+            raise InputError(f"{model} has no *.safetensors to keep. Collect a model that has, or train (kind: deepspeed).")
         shutil.copytree(model, output, dirs_exist_ok=True)
         (output / "losses.jsonl").write_text("", encoding="utf-8")
         context.journal.say("weights were kept as they came (kind: keep)")

@@ -1,6 +1,7 @@
 """Steps in, JSON lines out: each step once, however often training was interrupted."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,29 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         """Drops a last line that was torn by a crash."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
         whole = whole_lines(path)
-        self._written = {line["step"]: line for line in map(json.loads, whole)}
-        self._stream = path.open("r+b" if path.exists() else "wb")
-        self._stream.truncate(sum(len(line) for line in whole))
-        self._stream.seek(0, 2)
+        os.truncate(path, sum(len(line) for line in whole))
+        self.path = path
+        self._written: dict[int, Line] = {line["step"]: line for line in map(json.loads, whole)}
 
     def add(self, line: Line) -> str | None:
         """Writes the step's line; or returns a warning where the step was written before, with other numbers."""
         before = self._written.get(line["step"])
         if before is None:
-            self._stream.write((json.dumps(line) + "\n").encode())
-            self._stream.flush()
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
             return None
-        changed = [f"{key} {before.get(key)} → {line[key]}" for key in deterministic(line) if before.get(key) != line[key]]
+        facts = deterministic(line)
+        changed = [f"{key} {before.get(key)} → {now}" for key, now in facts.items() if before.get(key) != now]
         if not changed:
             return None
         return f"warning: step {line['step']} came out differently when it was computed again: {', '.join(changed)}"
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    """The file's lines that end with a newline; none where there is no file."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    """The file's lines that end with a newline."""
+    lines = path.read_bytes().splitlines(keepends=True)
     return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
 

@@ -1,28 +1,35 @@
-"""Real inputs for the integration tests, fetched once through the ordinary package client and kept in `.build/`."""
+"""Real inputs for the integration tests, fetched once through the ordinary package clients and kept in `.build/`."""
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-BUILD = Path(__file__).parents[2] / ".build"
-WHEEL = "mistral-common==1.9.1"
-MEMBER = "mistral_common/data/tokenizer.model.v1"
+from infra.debian import DebianPackages
+from infra.pypi import PyPIWheels
+
+PACKAGES = Path(__file__).parents[2] / ".build/packages"
+MODEL = "mistral_common/data/tokenizer.model.v1"
+MANUALS = {"ja": "developers-reference-ja", "en": "developers-reference"}
 
 
 @pytest.fixture(scope="session")
 def mistral_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Mistral-7B-v0.1's SentencePiece model (Apache-2.0), from the wheel that ships it."""
-    path = BUILD / WHEEL / "tokenizer.model.v1"
-    if not path.exists():
-        folder = tmp_path_factory.mktemp("wheel")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), WHEEL]
-        subprocess.run(command, check=True)
-        (wheel,) = folder.glob("*.whl")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{folder.name}.partial")
-        partial.write_bytes(zipfile.ZipFile(wheel).read(MEMBER))
-        partial.replace(path)
-    return path
+    wheel = PyPIWheels(PACKAGES).fetch("mistral-common", "1.9.1")
+    with zipfile.ZipFile(wheel) as archive:
+        return Path(archive.extract(MODEL, tmp_path_factory.mktemp("mistral")))
+
+
+@pytest.fixture(scope="session")
+def manuals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The pages of the Debian Developer's Reference (GPL-2+) as plain text, in Japanese and in English."""
+    from resiliparse.extract.html2text import extract_plain_text
+
+    packages, folder = DebianPackages(PACKAGES), tmp_path_factory.mktemp("manuals")
+    texts = {}
+    for language, package in MANUALS.items():
+        packages.unpack(packages.fetch(package, "*"), folder / language)
+        pages = sorted(path for path in (folder / language).rglob("*.html") if path.is_file())
+        texts[language] = [extract_plain_text(page.read_text(encoding="utf-8"), main_content=True) for page in pages]
+    return texts

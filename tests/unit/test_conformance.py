@@ -9,7 +9,7 @@ import yaml
 from components import params
 from components.base import Context
 from components.clean.contract import Cleaner, CleanReport
-from components.conformance import STAGE_FOLDERS, breaches, contract_of, defined, listed
+from tests.conformance import STAGE_FOLDERS, breaches, contract_of, defined, listed
 from components.params import STAGES, Params
 
 UNIONS = {stage: getattr(params, stage.capitalize()) for stage in STAGE_FOLDERS}

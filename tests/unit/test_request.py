@@ -30,7 +30,7 @@ def test_an_override_changes_its_key_and_nothing_else() -> None:
 
 
 def test_the_forms_typed_override_equals_the_shells() -> None:
-    assert resolved(train={"steps": 7}) == resolved("train.steps=7")
+    assert resolved(train={"steps": 77}) == resolved("train.steps=77")
 
 
 def test_an_element_of_a_list_can_be_set() -> None:

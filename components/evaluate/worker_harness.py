@@ -21,6 +21,7 @@ from components.formats.scores import Score
 
 EXPECTED = (
     "`pretrained` model kwarg is not of type `str`",  # a loaded model is handed over on purpose
+    "Passed an already-initialized model through `pretrained`",  # likewise
     "Left truncation applied",  # counted, and stated as `truncated`
 )
 

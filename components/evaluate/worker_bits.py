@@ -17,6 +17,9 @@ import torch
 
 from components.formats.documents import Document
 
+LOGITS = 1 << 26
+"""Most logits at once (256 MB in float32): larger batches spend their time in page faults, not in arithmetic."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -69,7 +72,7 @@ def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[Wind
 
 @dataclass(frozen=True)
 class Ruler:
-    """A model that measures: `size` tokens at once, `batch_size` windows at once."""
+    """A model that measures: `size` tokens at once, at most `batch_size` windows at once."""
 
     model: Any
     tokenizer: Any
@@ -78,13 +81,15 @@ class Ruler:
 
     def measure(self, texts: Sequence[str], advance: Callable[[int, int], None]) -> tuple[float, int]:
         """Bits of all texts, and their tokens; `advance(done, total)` is called after each batch."""
-        tokens = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        tokens = [self.tokenizer.encode(text, add_special_tokens=False, verbose=False) for text in texts]
         bos = self.tokenizer.bos_token_id
         windows = [window for each in tokens for window in make_windows(each, bos, self.size)]
-        windows.sort(key=lambda w: -len(w.tokens))
+        # like beside like: a batch computes logits from its earliest scored token on
+        windows.sort(key=lambda w: (w.start, -len(w.tokens)))
+        rows = max(1, min(self.batch_size, LOGITS // (self.size // 2 * self.model.config.vocab_size)))
         nats = 0.0
-        for first in range(0, len(windows), self.batch_size):
-            batch = windows[first : first + self.batch_size]
+        for first in range(0, len(windows), rows):
+            batch = windows[first : first + rows]
             nats += self.batch_nats(batch)
             advance(first + len(batch), len(windows))
         return nats / math.log(2), sum(map(len, tokens))
@@ -93,13 +98,15 @@ class Ruler:
     def batch_nats(self, batch: Sequence[Window]) -> float:
         """−ln p summed over the scored tokens of the windows; padding stands right, where causal attention is blind."""
         longest = max(len(window.tokens) for window in batch)
+        first = min(window.start for window in batch) - 1
         rows = [list(window.tokens) + [0] * (longest - len(window.tokens)) for window in batch]
-        logits = self.model(torch.tensor(rows, device=self.model.device)).logits
+        tokens = torch.tensor(rows, device=self.model.device)
+        kept = torch.arange(first, longest - 1, device=self.model.device)
+        logits = self.model(tokens, logits_to_keep=kept).logits
         nats = 0.0
-        for window, scores in zip(batch, logits, strict=True):
-            targets = torch.tensor(window.tokens[window.start :], device=scores.device)
+        for window, row, scores in zip(batch, tokens, logits, strict=True):
             # row by row: one float32 copy of a window's logits at a time
-            predicted = scores[window.start - 1 : len(window.tokens) - 1].float()
-            losses = torch.nn.functional.cross_entropy(predicted, targets, reduction="none")
-            nats += losses.double().sum().item()
+            predicted = scores[window.start - 1 - first : len(window.tokens) - 1 - first].float()
+            targets = row[window.start : len(window.tokens)]
+            nats += torch.nn.functional.cross_entropy(predicted, targets, reduction="none").double().sum().item()
         return nats

@@ -1,0 +1,109 @@
+"""A model folder in, the config.json to release out: the checks that a reader of it relies on.
+
+They are the faults that were found in published models: a vocabulary that is not the embedding's, a context length of
+the base model, a path of the machine that trained it, a router that still returns its logits.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from components.errors import InputError, TokenizerMismatch
+from components.formats.files import write_json
+from components.formats.models import check_rows, read_config, tensor_shapes
+from components.publish.weights import read_tensors
+from components.records import Record
+
+DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+@dataclass(frozen=True)
+class ReleaseConfig:
+    """A config.json that passed, and the generation settings that lie beside it, if any."""
+
+    values: dict[str, Any]
+    generation: Path | None
+
+    def write(self, folder: Path) -> None:
+        """Writes `config.json`, and copies `generation_config.json`."""
+        write_json(folder / "config.json", self.values)
+        if self.generation is not None:
+            shutil.copyfile(self.generation, folder / self.generation.name)
+
+
+def checked_config(folder: Path, records: Sequence[Record]) -> ReleaseConfig:
+    """The release's configuration. Raises `InputError` or `TokenizerMismatch` with both numbers where one is wrong."""
+    values = {key: value for key, value in read_config(folder).items() if key != "_name_or_path"}
+    check_vocabulary(folder, values)
+    check_positions(folder, values, records)
+    check_paths(folder, values)
+    values["dtype"] = checked_dtype(folder, values)
+    if "output_router_logits" in values:
+        values["output_router_logits"] = False  # training's auxiliary loss; costs memory and changes generate()'s output
+    generation = folder / "generation_config.json"
+    return ReleaseConfig(values, generation if generation.exists() else None)
+
+
+def check_vocabulary(folder: Path, values: dict[str, Any]) -> None:
+    """config.json, embedding, output head and tokenizer name the same number of pieces."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise InputError(f"{path} does not exist: a release needs its tokenizer. Run `dvc repro expand train`.")
+    pieces = Tokenizer.from_file(str(path)).get_vocab_size()
+    check_rows(folder, pieces)
+    head = tensor_shapes(folder).get(HEAD, [pieces])[0]
+    for name, found in (("config.json's vocab_size", values.get("vocab_size")), ("the output head", head)):
+        if found != pieces:
+            raise TokenizerMismatch(
+                f"{folder}: the tokenizer has {pieces:,} pieces but {name} says {found}. "
+                "Take all of them from the same stage: run `dvc repro expand train`."
+            )
+
+
+def check_positions(folder: Path, values: dict[str, Any], records: Sequence[Record]) -> None:
+    """The context length is the one that was trained."""
+    found = values.get("max_position_embeddings")
+    trained = next((r.parameters["maximum_positions"] for r in records if r.stage == "train" and "maximum_positions" in
+                    r.parameters), found)
+    if found is None or found != trained:
+        raise InputError(
+            f"{folder / 'config.json'}: max_position_embeddings is {found}, train.maximum_positions was {trained}. "
+            "Run `dvc repro train`, which writes it."
+        )
+
+
+def check_paths(folder: Path, values: dict[str, Any]) -> None:
+    """No path of this machine is left in the configuration."""
+    for key, text in strings(values, ""):
+        if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
+            raise InputError(f"{folder / 'config.json'}: {key} holds a path of this machine ({text}). Remove it.")
+
+
+def strings(value: object, key: str) -> Iterator[tuple[str, str]]:
+    """Every text in a JSON value, with the key that leads to it."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from strings(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from strings(inner, f"{key}[{number}]")
+
+
+def checked_dtype(folder: Path, values: dict[str, Any]) -> str:
+    """The dtype of the embedding, which config.json must not contradict."""
+    tensors = (tensor for path in sorted(folder.glob("*.safetensors")) for tensor in read_tensors(path))
+    stored = next(tensor.dtype for tensor in tensors if tensor.name == EMBEDDING)
+    dtype = DTYPES.get(stored, stored)
+    stated = values.get("dtype", values.get("torch_dtype", dtype))
+    if stated != dtype:
+        raise InputError(
+            f"{folder / 'config.json'} states dtype {stated}, but the weights are {dtype}. Run `dvc repro train`."
+        )
+    return dtype

@@ -1,0 +1,67 @@
+"""A trained model, its scores and every stage's record in, a release in a folder out."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.base import Context
+from components.errors import InputError
+from components.formats.digests import digest_path
+from components.formats.files import write_text
+from components.formats.models import copy_tokenizer
+from components.formats.scores import SCORES_FILE, read_scores
+from components.publish.contract import Publisher, PublishReport
+
+PICTURE = "scores.png"
+LANGUAGE = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+
+
+class FolderPublisher(Publisher):
+    """Lays the release out as a model repository: whoever has the folder can load it with transformers."""
+
+    kind: Literal["folder"]
+    version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    title: Annotated[str, Field(min_length=1)]
+    licence: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    base_model: Annotated[str, Field(min_length=1)]
+    languages: Annotated[tuple[LANGUAGE, ...], Field(min_length=1)]
+    maximum_shard_megabytes: Annotated[int, Field(gt=0)]
+
+    def run(self, context: Context, model: Path, scores: Path, records: Path, output: Path) -> PublishReport:
+        """Raises `InputError` or `TokenizerMismatch` where model, scores and records do not belong together."""
+        # jinja2 and tokenizers are not loaded for every stage that reads the parameters
+        from components.publish.card import render_card
+        from components.publish.checks import checked_config
+        from components.publish.lineage import check_input, read_records, trace
+        from components.publish.weights import release_weights
+
+        known = read_records(records)
+        for name, path in (("model", model), ("scores", scores)):
+            check_input(known, name, digest_path(path))
+        measured, config = read_scores(scores), checked_config(model, known)
+        output.mkdir(parents=True, exist_ok=True)
+        release_weights(model, output, self.maximum_shard_megabytes * 1_000_000)
+        copy_tokenizer(model, output)
+        config.write(output)
+        copy_file(scores / SCORES_FILE, output)
+        copy_file(scores / PICTURE, output)
+        write_text(output / "README.md", render_card(self, known, measured, config))
+        trace(known, output).write(output)
+        context.journal.say(f"released {self.name}: every file's SHA-256 is in lineage.json")
+        return report_of(self.name, output)
+
+
+def copy_file(path: Path, folder: Path) -> None:
+    """Copies a file under its own name. Raises `InputError` where it is missing."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Run `dvc repro evaluate`, which writes it.")
+    shutil.copyfile(path, folder / path.name)
+
+
+def report_of(name: str, output: Path) -> PublishReport:
+    """Files and bytes of the release."""
+    files = [path for path in output.rglob("*") if path.is_file()]
+    return PublishReport(files=len(files), bytes=sum(path.stat().st_size for path in files), location=name)

@@ -1,0 +1,61 @@
+"""An attempt's file in, trained weights out: one rank of a training run, started with `python -m`.
+
+SIGTERM, SIGUSR1 and SIGUSR2 mean: write a checkpoint at the end of this step, and leave. Exit code 0 then, and an outcome
+that says so: a launcher that kills everything at the first bad exit would race with the checkpoint.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def listen() -> Callable[[], int]:
+    """Notes the signals that ask for an end; returns what asks which one came (0: none)."""
+    came = [0]
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came[0] = number
+
+    for number in STOPPING:
+        signal.signal(number, note)
+    return lambda: came[0]
+
+
+def prepare_deepspeed() -> None:
+    """Spares DeepSpeed's import what it does not need here, and its guess at the accelerator."""
+    sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]  # its autotuner imports it, for seconds; not used
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one rank; returns the exit code."""
+    asked_to_stop = listen()  # before the imports below, which take seconds in which a signal would kill
+    prepare_deepspeed()
+    from components.errors import MartletError
+    from components.train.attempt import Attempt
+    from components.train.worker_engine import open_process_group
+    from components.train.worker_steps import train
+
+    attempt = Attempt.model_validate_json(Path(arguments[0]).read_bytes())
+    try:
+        with open_process_group():
+            train(attempt, asked_to_stop)
+    except MartletError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # done: the interpreter's own way out unloads torch for a second, and a signal in that time would look like a failure
+    os._exit(code) if code == 0 else sys.exit(code)

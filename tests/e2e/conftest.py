@@ -1,0 +1,79 @@
+"""A fresh clone of the project as it stands, and the command run in it as a newcomer would."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra import git
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Clone:
+    """A clone with state of its own."""
+
+    path: Path
+    home: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        own = {"MARTLET_HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "MARTLET_"))}
+        return {**plain, **own, **more}
+
+    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+        """Starts `martlet …` from this clone's code."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", *arguments], cwd=self.path, env=self.environment(**more), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+
+    def run(self, *arguments: str, timeout: int = 900, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Runs `martlet …` to its end; standard output and error together."""
+        process = self.start(*arguments, **more)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, output, "")
+
+    @property
+    def workspaces(self) -> list[Path]:
+        """The worktrees of its runs."""
+        return sorted(p for p in (self.home / "runs").glob("*") if p.is_dir())
+
+
+def make_clone(folder: Path) -> Clone:
+    """A clone of the tree as it stands, uncommitted edits included."""
+    path = folder / "clone"
+    git.git("clone", "--quiet", "--no-checkout", str(ROOT), str(path), cwd=folder)
+    git.git("push", "--quiet", str(path), f"{git.snapshot(ROOT)}:refs/heads/as-it-stands", cwd=ROOT)
+    git.git("checkout", "--quiet", "as-it-stands", cwd=path)
+    return Clone(path, folder / "home")
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fetched packages, shared by every clone of the session: the registries are asked once."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture
+def new_clone(tmp_path: Path, downloads: Path) -> Callable[[str], Clone]:
+    """Makes clones that share nothing but the fetched packages."""
+
+    def make(name: str) -> Clone:
+        folder = tmp_path / name
+        folder.mkdir()
+        clone = make_clone(folder)
+        clone.home.mkdir()
+        (clone.home / "downloads").symlink_to(downloads)
+        return clone
+
+    return make

@@ -1,0 +1,53 @@
+"""A run is started from a commit, even where the tree was edited and nothing committed."""
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import ServiceError
+from infra import git
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    root = tmp_path / "clone"
+    root.mkdir()
+    git.git("init", "--quiet", cwd=root)
+    (root / "kept.txt").write_text("one\n", encoding="utf-8")
+    git.commit_all(root, "first")
+    return root
+
+
+def test_a_clean_tree_is_its_own_snapshot(clone: Path) -> None:
+    assert git.snapshot(clone) == git.resolve(clone, "HEAD")
+
+
+def test_an_edited_tree_is_snapshotted_with_new_files_and_leaves_index_and_branch_alone(clone: Path) -> None:
+    head = git.resolve(clone, "HEAD")
+    (clone / "kept.txt").write_text("two\n", encoding="utf-8")
+    (clone / "new.txt").write_text("new\n", encoding="utf-8")
+    taken = git.snapshot(clone)
+    assert git.read_file(clone, taken, "kept.txt") == "two"
+    assert git.read_file(clone, taken, "new.txt") == "new"
+    assert git.resolve(clone, "HEAD") == head
+    assert sorted(git.git("status", "--porcelain", cwd=clone).splitlines()) == ["?? new.txt", "M kept.txt"]
+
+
+def test_the_same_edits_give_the_same_snapshot(clone: Path) -> None:
+    (clone / "kept.txt").write_text("two\n", encoding="utf-8")
+    assert git.snapshot(clone) == git.snapshot(clone)
+
+
+def test_an_unknown_reference_is_named(clone: Path) -> None:
+    with pytest.raises(ServiceError, match="'no-such-branch'"):
+        git.resolve(clone, "no-such-branch")
+
+
+def test_a_folder_outside_of_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="not inside a git clone"):
+        git.root_of(tmp_path)
+
+
+def test_the_root_is_found_from_inside_a_worktree(clone: Path, tmp_path: Path) -> None:
+    git.add_worktree(clone, tmp_path / "tree", git.resolve(clone, "HEAD"))
+    assert git.root_of(tmp_path / "tree") == clone

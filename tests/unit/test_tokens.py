@@ -1,0 +1,149 @@
+"""Token shards: samples are a pure function of seed and number, in an exact mixture, every window once a pass."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import EmptyCorpus, InputError
+from components.formats.mixture import Mixture, whole_weights
+from components.formats.tokens import (
+    TokenIndex,
+    TokenShards,
+    describe_source,
+    token_dtype,
+    window_order,
+    write_index,
+    write_nothing,
+    write_source,
+)
+
+LENGTH = 8
+WEIGHTS = st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=7)
+
+
+def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[float], seed: int = 5) -> TokenShards:
+    """Sources whose tokens count on, so that a token tells its place."""
+    sources = []
+    for (key, documents), weight in zip(lengths.items(), weights, strict=True):
+        edges = np.cumsum([0, *documents])
+        parts = [(f"{key}-{n}", np.arange(a, b, dtype=np.int64)) for n, (a, b) in enumerate(pairwise(edges))]
+        write_source(folder, key, "<u2", parts)
+        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH))
+    index = TokenIndex(
+        version=1, sequence_length=LENGTH, seed=seed, dtype="<u2", vocabulary=60_000, bos=1, eos=2,
+        tokenizer="0" * 64, sources=tuple(sources),
+    )  # fmt: skip
+    write_index(folder, index)
+    return TokenShards(folder)
+
+
+@given(weights=WEIGHTS)
+def test_after_any_number_of_samples_every_source_is_within_one_sample_of_its_share(weights: list[float]) -> None:
+    mixture = Mixture.of(weights)
+    order, counts = np.asarray(mixture.order), np.arange(1, mixture.period + 1)
+    for source, weight in enumerate(weights):
+        off = np.cumsum(order == source) - counts * weight / sum(weights)
+        assert np.abs(off).max() < 1 + 1e-9
+
+
+@given(weights=st.lists(st.integers(1, 90).map(float), min_size=2, max_size=5), start=st.integers(0, 10**9), length=st.integers(1, 300))
+def test_any_window_is_within_two_samples_and_within_one_where_there_are_two_sources(
+    weights: list[float], start: int, length: int
+) -> None:
+    mixture = Mixture.of(weights)
+    counts = Counter(mixture.source_of(number)[0] for number in range(start, start + length))
+    limit = 1.0 if len(weights) == 2 else 2.0
+    for source, weight in enumerate(weights):
+        assert abs(counts[source] - length * weight / sum(weights)) <= limit + 1e-9
+
+
+@given(weights=WEIGHTS, start=st.integers(0, 10**12))
+def test_a_sources_samples_are_numbered_without_gap_or_repetition(weights: list[float], start: int) -> None:
+    mixture = Mixture.of(weights)
+    numbers: dict[int, list[int]] = {}
+    for sample in range(start, start + 200):
+        source, earlier = mixture.source_of(sample)
+        numbers.setdefault(source, []).append(earlier)
+    for turns in numbers.values():
+        assert turns == list(range(turns[0], turns[0] + len(turns)))
+
+
+def test_a_decimal_weight_counts_as_it_is_written() -> None:
+    assert whole_weights([0.9, 0.1]) == [9, 1]
+    assert whole_weights([78.67, 1.488, 4.453, 4.453, 10.93]) == [78670, 1488, 4453, 4453, 10930]
+
+
+def test_weights_that_hardly_ever_repeat_are_refused() -> None:
+    with pytest.raises(ValueError, match="repeat only after"):
+        whole_weights([1 / 3, 0.123456789])
+
+
+def test_each_pass_takes_every_window_once_and_in_a_new_order(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path, {"ja": [30, 40, 60]}, [1.0])
+    windows = shards.index.sources[0].windows
+    passes = [[shards.place(number).window for number in range(n * windows, (n + 1) * windows)] for n in range(3)]
+    assert windows == (130 - 1) // LENGTH
+    assert all(sorted(order) == list(range(windows)) for order in passes)
+    assert passes[0] != passes[1] != passes[2]
+
+
+def test_over_one_pass_every_token_but_the_first_is_a_target_exactly_once(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path, {"ja": [30, 40, 60]}, [1.0])
+    samples = [shards.sample(number) for number in range(shards.index.sources[0].windows)]
+    assert {len(sample) for sample in samples} == {LENGTH + 1}
+    targets = sorted(int(token) for sample in samples for token in sample[1:])
+    assert targets == list(range(1, shards.index.sources[0].windows * LENGTH + 1))
+
+
+def test_samples_are_a_pure_function_of_seed_and_number(tmp_path: Path) -> None:
+    lengths, weights = {"ja": [50, 70], "en": [90]}, [0.7, 0.3]
+    one, same = (write_shards(tmp_path / name, lengths, weights) for name in ("one", "same"))
+    other = write_shards(tmp_path / "other", lengths, weights, seed=6)
+    forward = [one.sample(number).tolist() for number in range(40)]
+    window_order.cache_clear()
+    assert [same.sample(number).tolist() for number in reversed(range(40))] == forward[::-1]
+    assert [other.sample(number).tolist() for number in range(40)] != forward
+
+
+def test_the_mixture_is_exact_over_a_period(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path, {"ja": [200], "en": [90]}, [0.7, 0.3])
+    assert Counter(shards.place(number).source for number in range(1000)) == {0: 700, 1: 300}
+
+
+def test_a_sample_knows_its_documents(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path, {"ja": [5, 7, 60]}, [1.0])
+    by_window = {shards.place(number).window: shards.documents(number) for number in range(8)}
+    assert by_window[0] == ["ja-0", "ja-1"]  # tokens 0–8
+    assert by_window[1] == ["ja-1", "ja-2"]  # tokens 8–16
+    assert by_window[2] == ["ja-2"]
+
+
+def test_a_source_that_does_not_fill_a_sample_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmptyCorpus, match=r"8 tokens in 1 documents, but one sample takes 9"):
+        write_shards(tmp_path, {"ja": [8]}, [1.0])
+
+
+def test_a_truncated_shard_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"ja": [50]}, [1.0])
+    shard = tmp_path / "ja.bin"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    with pytest.raises(InputError, match=r"98 bytes, but 50 tokens of 2 bytes were packed \(100\)"):
+        TokenShards(tmp_path)
+
+
+def test_an_unpacked_folder_says_so(tmp_path: Path) -> None:
+    write_nothing(tmp_path)
+    with pytest.raises(InputError, match="nothing was packed"):
+        TokenShards(tmp_path)
+    with pytest.raises(InputError, match=r"index\.json is missing"):
+        TokenShards(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(("vocabulary", "dtype"), [(32_000, "<u2"), (65_535, "<u2"), (65_536, "<u4"), (128_256, "<u4")])
+def test_tokens_take_two_bytes_while_they_fit(vocabulary: int, dtype: str) -> None:
+    assert token_dtype(vocabulary) == dtype
