@@ -4,7 +4,6 @@ Only this file imports both the components and the services. DVC calls it; a per
 name only when it is whole. Exit code 1 and one message on standard error for anything a user can mend.
 """
 
-import errno
 import inspect
 import os
 import shutil
@@ -14,16 +13,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.local import LocalProcesses
-
 from components.base import Component, Context, Report
-from components.errors import InputError, MartletError, ParameterError, ResourceError
+from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_path, digest_value
 from components.params import component_of, load_params
 from components.records import Artifact, Record
 from infra.debian import DebianPackages
+from infra.disk import full_disk, means_full_disk
 from infra.hub import HuggingFaceHub
 from infra.journal import LineJournal
+from infra.local import LocalProcesses
 from infra.objects import S3Objects
 from infra.processes import die_with_parent
 from infra.pypi import PyPIWheels
@@ -42,9 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     except MartletError as error:
         return fail(stage, error)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not means_full_disk(error):
             raise
-        return fail(stage, disk_full(error))
+        return fail(stage, full_disk(Path(error.filename or Path.cwd())))
     return 0
 
 
@@ -155,15 +154,6 @@ class Partial:
             self.partial.replace(self.path)
         else:
             shutil.rmtree(self.partial, ignore_errors=True)
-
-
-def disk_full(error: OSError) -> ResourceError:
-    """A full disk, in words."""
-    where = Path(error.filename) if error.filename else Path.cwd()
-    return ResourceError(
-        f"the disk is full: no space left while writing {where}. "
-        "Free some (old runs and checkpoints lie below .martlet/), or set MARTLET_HOME to a larger disk, and start again."
-    )
 
 
 def fail(stage: str, error: MartletError) -> int:

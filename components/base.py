@@ -26,6 +26,10 @@ class Component(Fields):
     changes results.
     """
 
+    def obstacles(self) -> list[str]:
+        """What would stop this component, as far as it can be known before anything runs; most know nothing."""
+        return []
+
 
 class Report(BaseModel, ABC):
     """The facts a stage states about its output: typed numbers, equal for equal inputs."""
@@ -50,7 +54,7 @@ class PackageArchive(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Reads a bucket; satisfied by `infra.s3`."""
+    """Reads a bucket; satisfied by `infra.objects`."""
 
     def fetch(self, bucket: str, prefix: str, folder: Path) -> str:
         """Copies every object below `prefix` into `folder`; returns a digest of the ETags. Raises `SourceMissing`."""

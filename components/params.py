@@ -73,6 +73,11 @@ def read_yaml(path: Path) -> object:
         raise ParameterError(f"{path} is not YAML: {error}") from None
 
 
+def obstacles(params: Params) -> list[str]:
+    """What would stop a run in a stage days from now, as far as it is known already."""
+    return [f"{stage}: {words}" for stage in STAGES for words in component_of(params, stage).obstacles()]
+
+
 def component_of(params: Params, section: str) -> Component:
     """The component that a section builds. Raises `ParameterError` for an unknown section."""
     if section not in STAGES:

@@ -58,5 +58,11 @@ def main() -> None:
         app()
     except MartletError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        from infra.disk import full_disk, means_full_disk
+
+        if not means_full_disk(error):
+            raise
+        sys.exit(f"error: {full_disk(Path(error.filename or '.martlet'))}")
     except KeyboardInterrupt:
         sys.exit(130)

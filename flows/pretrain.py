@@ -10,12 +10,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from components.errors import MartletError
 from components.params import STAGES
 from flows.display import Display
 from flows.pipeline import Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, locked, open_workspace, plan_workspace, seal
+from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_obstacles, seal
 from infra import git
 from infra.journal import MARK
 from infra.settings import Settings
@@ -34,7 +35,16 @@ class Run:
         self.started = time.monotonic()
 
 
-@flow(name="pretrain", flow_run_name="{request.recipe}", validate_parameters=True)
+def run_name() -> str:
+    """The run's id, which is the join key everywhere; the recipe's name where the request describes no run."""
+    request = Request.model_validate(runtime.flow_run.parameters["request"])
+    try:
+        return plan_workspace(request, git.root_of(Path.cwd()), Settings()).run
+    except MartletError:
+        return str(request.recipe)  # the flow itself says what is wrong
+
+
+@flow(name="pretrain", flow_run_name=run_name, validate_parameters=True)
 def pretrain(request: Request) -> Summary:
     """Runs the line from source to release; the same request again goes on where it stopped, or does nothing."""
     with opened(request) as run:
@@ -69,6 +79,7 @@ def opened(request: Request) -> Iterator[Run]:
     """The run's workspace, locked, with its one MLflow run followed by its one writer."""
     settings = Settings()
     workspace = plan_workspace(request, git.root_of(Path.cwd()), settings)
+    refuse_obstacles(workspace)
     with locked(workspace) as lock, Display() as display:
         open_workspace(workspace, request)
         with tracked(workspace.path, workspace.run, str(runtime.flow_run.id)):

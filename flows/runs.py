@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from components.errors import ParameterError
-from components.params import STAGES, explain
+from components.params import STAGES, explain, obstacles
 from flows.pipeline import Pipeline, StageResult
 from flows.request import Recipe, Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, plan_workspace
+from flows.workspace import Workspace, plan_workspace, refuse_obstacles
 from infra import git
 from infra.settings import Settings
 
@@ -24,6 +24,7 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
     """Runs a recipe in this process and prints its summary. Where everything is done already, it starts nothing."""
     request, workspace = asked(recipe, values, reference)
     clock = time.monotonic()
+    refuse_obstacles(workspace)
     if done := finished(workspace, clock):
         print_summary(done)
         return
@@ -74,6 +75,8 @@ def show_plan(recipe: str, values: Sequence[str], reference: str) -> None:
         kind = getattr(workspace.params, stage).kind
         table.add_row(stage, kind, "run, or be restored from the cache" if stage in changed else "do nothing: it is done")
     CONSOLE.print(table)
+    for words in obstacles(workspace.params):
+        CONSOLE.print(f"would stop it: {words}", soft_wrap=True)
 
 
 def show_status() -> None:

@@ -15,6 +15,7 @@ from types import FrameType
 from components.errors import MartletError
 from components.formats.files import write_text
 from flows.pipeline import Outcome, StageResult, quiet_dvc
+from infra.disk import full_disk, is_full
 
 # templates of dvc 3.67
 OUTCOMES: dict[str, Outcome] = {
@@ -43,6 +44,8 @@ def main(stage: str) -> int:
     clock = time.monotonic()
     JOURNAL.mkdir(exist_ok=True)
     outcome, error = reproduce(stage)
+    if outcome is None and is_full(Path.cwd()):
+        error = f"{full_disk(Path.cwd())} What failed first: {error}"
     seconds = round(time.monotonic() - clock, 3)
     result = StageResult(outcome=outcome or "failed", error=error, seconds=seconds)
     write_text(JOURNAL / f"{stage}.result.json", result.model_dump_json() + "\n")

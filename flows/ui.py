@@ -30,15 +30,17 @@ LOOPBACK = "127.0.0.1"
 class Service:
     """One process, its log, and the address that answers when it is up."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: dict[str, str], log: Path, health: str) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: dict[str, str], folder: Path, health: str = ""
+    ) -> None:
         self.name = name
-        self.log = log
+        self.log = Path(environment["MARTLET_HOME"]) / "ui" / f"{name}.log"
         self.health = health
         parent = os.getpid()
-        with log.open("ab") as stream:
+        with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                start_new_session=True, preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
+                [sys.executable, "-m", *arguments], env=environment, cwd=folder,
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
             )
 
     def wait_until_up(self) -> None:
@@ -79,12 +81,12 @@ def serve(folder: Path, prefect_port: int, mlflow_port: int) -> None:
     services: list[Service] = []
     try:
         for name, arguments, health in pages(home, prefect_port, mlflow_port):
-            services.append(Service(name, arguments, environment, home / "ui" / f"{name}.log", health))
+            services.append(Service(name, arguments, environment, home, health))
         for service in services:
             service.wait_until_up()
         subprocess.run([sys.executable, "-m", "flows.deployment"], env=environment, check=True)
         worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "martlet"]
-        services.append(Service("worker", worker, environment, home / "ui" / "worker.log", ""))
+        services.append(Service("worker", worker, environment, root))
         announce(prefect_port, mlflow_port)
         watch(services)
     finally:

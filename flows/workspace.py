@@ -16,7 +16,7 @@ import yaml
 from components.errors import ParameterError
 from components.formats.digests import digest_value
 from components.formats.files import write_text
-from components.params import Params
+from components.params import Params, obstacles
 from flows.request import Request, render, resolve_parameters
 from infra import git
 from infra.settings import Settings
@@ -69,6 +69,12 @@ def plan_workspace(request: Request, root: Path, settings: Settings) -> Workspac
     params = resolve_parameters(recipe, request, where)
     run = f"{request.recipe}-{digest_value({'params': params.model_dump(mode='json'), 'commit': commit})[:8]}"
     return Workspace(root, settings.runs / run, run, commit, params, settings)
+
+
+def refuse_obstacles(workspace: Workspace) -> None:
+    """Raises `ParameterError` with everything that is known to stop this run in some later stage."""
+    if found := obstacles(workspace.params):
+        raise ParameterError(f"{workspace.run} could not finish:\n  " + "\n  ".join(found))
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
 
 
 def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
-    """Tells the writer how the run ended and lets it catch up; False where it could not (an absent server is not waited for)."""
+    """Tells the writer how the run ended and lets it catch up for a while; False where it could not."""
     try:
         writer.communicate(status, timeout=FINISH_SECONDS)
     except subprocess.TimeoutExpired:

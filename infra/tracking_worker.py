@@ -6,6 +6,7 @@ is the run's status.
 """
 
 import json
+import os
 import re
 import select
 import sys
@@ -203,6 +204,7 @@ def attempt(action: Any, *arguments: Any) -> bool:
 
 def main(workspace: str, run: str, flow_run: str) -> int:
     """Follows one run; exit code 1 where MLflow stayed away to the end."""
+    os.chdir(os.environ["MARTLET_HOME"])  # a database without a server keeps its artifacts in ./mlruns
     mirror = Mirror(Path(workspace), run, flow_run, MlflowClient())
     status = follow(mirror)
     return 0 if attempt(mirror.close, status) else 1

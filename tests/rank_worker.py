@@ -3,46 +3,60 @@
 import os
 import signal
 import sys
-import time
 from pathlib import Path
+from typing import NoReturn
 
-RANK = int(os.environ["RANK"])
-
-
-def wait_for_signal() -> None:
-    """Says that it is ready, then waits to be ended."""
-    sys.stdout.write(f"rank {RANK} is ready\n")
-    signal.pause()
+RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+LAST = WORLD - 1
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "MARTLET_RENDEZVOUS", "EXTRA")
 
 
-def main(behaviour: str, argument: str) -> int:
-    """Returns the exit code."""
-    if behaviour == "environment":
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS", "MARTLET_RENDEZVOUS")
-        Path(argument, f"{RANK}.txt").write_text("\n".join(os.environ[name] for name in (*names, "EXTRA")))
-    if behaviour == "last-fails":
-        if RANK == int(os.environ["WORLD_SIZE"]) - 1:
-            sys.stderr.write("the ledger has no such page\n")
-            return 3
-        wait_for_signal()
-    if behaviour == "last-is-killed":
-        if RANK == int(os.environ["WORLD_SIZE"]) - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        wait_for_signal()
-    if behaviour == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if RANK == 0:
-            return 4
-        Path(argument).write_text(str(os.getpid()))
-        while True:
-            time.sleep(60)
-    if behaviour == "notes-term":
-        signal.signal(signal.SIGTERM, lambda *_: (Path(argument, f"term-{RANK}").touch(), sys.exit(0)))
-        Path(argument, f"ready-{RANK}").write_text(str(os.getpid()))
-        while True:
-            signal.pause()
+def wait() -> NoReturn:
+    """Does nothing until a signal ends it."""
+    while True:
+        signal.pause()
+
+
+def environment(folder: Path) -> int:
+    """Leaves what it was told."""
+    (folder / f"{RANK}.txt").write_text("\n".join(os.environ[name] for name in NAMES))
     return 0
 
 
+def last_fails(_: Path) -> int:
+    """Only the last rank fails; the others would wait for ever."""
+    if RANK < LAST:
+        wait()
+    sys.stderr.write("the ledger has no such page\n")
+    return 3
+
+
+def last_is_killed(_: Path) -> int:
+    """As the kernel kills where memory is out."""
+    if RANK == LAST:
+        os.kill(os.getpid(), signal.SIGKILL)
+    wait()
+
+
+def deaf(folder: Path) -> int:
+    """Rank 0 fails once rank 1 is there, which hears no SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if RANK > 0:
+        (folder / "deaf").write_text(str(os.getpid()))
+        wait()
+    while not (folder / "deaf").exists():
+        signal.sigtimedwait([signal.SIGUSR1], 0.01)
+    return 4
+
+
+def notes_term(folder: Path) -> int:
+    """Leaves in order when it is asked to."""
+    signal.signal(signal.SIGTERM, lambda *_: ((folder / f"term-{RANK}").touch(), sys.exit(0)))
+    (folder / f"ready-{RANK}.partial").write_text(str(os.getpid()))
+    (folder / f"ready-{RANK}.partial").rename(folder / f"ready-{RANK}")
+    wait()
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    behaviours = {f.__name__: f for f in (environment, last_fails, last_is_killed, deaf, notes_term)}
+    sys.exit(behaviours[sys.argv[1]](Path(sys.argv[2])))

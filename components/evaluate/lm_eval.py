@@ -8,7 +8,7 @@ from pydantic import Field
 
 from components.base import Context, Fields
 from components.errors import InputError
-from components.evaluate.benchmarks import find_benchmarks
+from components.evaluate.benchmarks import TASKS, find_benchmarks
 from components.evaluate.contract import EvaluateReport, Evaluator
 from components.formats.models import check_rows, read_config
 from components.formats.scores import BASE, TRAINED
@@ -43,6 +43,13 @@ class LMEvaluator(Evaluator):
     heldout_characters: Annotated[int, Field(gt=0)]
     items: Path
     tasks: Annotated[tuple[Benchmark, ...], Field(min_length=1)]
+
+    def obstacles(self) -> list[str]:
+        """Tasks that have no task file: known before the training, not after it."""
+        missing = [task.name for task in self.tasks if not (TASKS / f"{task.name}.yaml").exists()]
+        where = f"components/{TASKS.parent.name}/{TASKS.name}"
+        words = f"{where} has no task file for {', '.join(missing)}; add them, or leave the tasks out of evaluate.tasks"
+        return [words] if missing else []
 
     def run(self, context: Context, model: Path, base: Path, text: Path, output: Path) -> EvaluateReport:
         """Raises `InputError` for a task or items that cannot be used, `TokenizerMismatch`, `EmptyCorpus`."""

@@ -83,19 +83,21 @@ class Evaluation:
     def measure(self, name: str, folder: Path, tasks: Mapping[str, Any], texts: dict[str, list[str]]) -> Measured:
         """Loads one model and measures it."""
         model, tokenizer = load_model(folder)
-        steps = Steps(self.context, name)
         scores, samples = {}, {}
         with kept_warnings() as warnings:
-            lm = HarnessModel(model, tokenizer, self.asking(), steps.advance)
+            lm = HarnessModel(model, tokenizer, self.asking(), self.telling(name))
             for benchmark in self.benchmarks:
-                steps.begin(benchmark.name, benchmark.items)
+                lm.advance = self.telling(f"{name}: {benchmark.name}")
                 found = ask(lm, tasks[benchmark.name], benchmark.metric, self.evaluator.batch_seed)
                 scores[benchmark.name], samples[benchmark.name] = found
                 self.tell(name, benchmark, scores[benchmark.name])
         for warning in warnings:
             self.context.journal.say(f"lm-eval on {name}: {warning}")
         ruler = Ruler(model, tokenizer, lm.max_length, self.context.site.evaluate_batch_size)
-        measured = {language: ruler.measure(chosen, steps.reading(language)) for language, chosen in texts.items()}
+        measured = {
+            language: ruler.measure(chosen, self.telling(f"{name}: bits per byte of held-out {language}"))
+            for language, chosen in texts.items()
+        }
         bits = {language: round(found[0] / count_bytes(texts[language]), 6) for language, found in measured.items()}
         tokens = {language: found[1] for language, found in measured.items()}
         dtype = str(model.dtype).removeprefix("torch.")
@@ -105,6 +107,10 @@ class Evaluation:
         """The settings that both models share."""
         own = self.evaluator
         return Asking(own.maximum_length, own.add_bos_token, self.context.site.evaluate_batch_size, own.batch_seed)
+
+    def telling(self, text: str) -> Callable[[int, int], None]:
+        """What is called with `done` and `total` after each batch."""
+        return lambda done, total: self.context.journal.progress(done, total, text)
 
     def tell(self, model: str, benchmark: CheckedBenchmark, score: Score) -> None:
         """Says a score, and how many prompts were cut."""
@@ -127,28 +133,6 @@ class Evaluation:
             text=[text_score(language, chosen, measured) for language, chosen in texts.items()],
             versions={package: version(package) for package in VERSIONED},
         )
-
-
-class Steps:
-    """Turns batches into lines of progress."""
-
-    def __init__(self, context: Context, model: str) -> None:
-        self.context, self.model = context, model
-        self.task, self.done, self.total = "", 0, 0
-
-    def begin(self, task: str, total: int) -> None:
-        """A new task begins."""
-        self.task, self.total, self.done = task, total, 0
-
-    def advance(self, rows: int) -> None:
-        """A batch of requests is done; one item may need several."""
-        self.done = min(self.done + rows, self.total)
-        self.context.journal.progress(self.done, self.total, f"{self.model}: {self.task}")
-
-    def reading(self, language: str) -> Callable[[int, int], None]:
-        """What `Ruler.measure` calls after each batch."""
-        text = f"{self.model}: bits per byte of held-out {language}"
-        return lambda done, total: self.context.journal.progress(done, total, text)
 
 
 def load_model(folder: Path) -> tuple[Any, Any]:

@@ -37,9 +37,9 @@ class Asking:
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
-    """A loaded model as lm-eval wants it; calls `advance(rows)` after every batch in place of a progress bar."""
+    """A loaded model as lm-eval wants it; calls `advance(done, total)` after every batch in place of a progress bar."""
 
-    def __init__(self, model: Any, tokenizer: Any, asking: Asking, advance: Callable[[int], None]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, asking: Asking, advance: Callable[[int, int], None]) -> None:
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -48,26 +48,34 @@ class HarnessModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             add_bos_token=asking.add_bos_token,
         )
         self.advance = advance
+        self.done, self.total = 0, 0
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         """As lm-eval's, quietly."""
+        self.done, self.total = 0, len(requests)
         answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         return answers
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         """As lm-eval's, quietly."""
+        self.done, self.total = 0, len(requests)
         answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
         return answers
 
     def _model_call(self, inps: torch.Tensor, **others: Any) -> torch.Tensor:
         logits: torch.Tensor = super()._model_call(inps, **others)
-        self.advance(len(inps))
+        self.count(len(inps))
         return logits
 
     def _model_generate(self, context: torch.Tensor, **others: Any) -> torch.Tensor:
         tokens: torch.Tensor = super()._model_generate(context, **others)
-        self.advance(len(context))
+        self.count(len(context))
         return tokens
+
+    def count(self, rows: int) -> None:
+        """So many requests more are answered."""
+        self.done += rows
+        self.advance(self.done, self.total)
 
     def truncates(self, instance: Any) -> bool:
         """Whether this request's prompt loses its beginning."""

@@ -172,7 +172,7 @@ def open_shard(folder: Path, index: TokenIndex, source: PackedSource) -> NDArray
     return np.memmap(path, dtype=np.dtype(index.dtype), mode="r")
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # some sources, each near the end of one pass and the start of the next
 def window_order(seed: int, source: int, epoch: int, windows: int) -> NDArray[np.int64]:
     """The order of a source's windows in one pass: a permutation, by PCG64 seeded with (seed, source, epoch)."""
     generator = np.random.Generator(np.random.PCG64([seed, source, epoch]))

@@ -68,8 +68,8 @@ def check_vocabulary(folder: Path, values: dict[str, Any]) -> None:
 def check_positions(folder: Path, values: dict[str, Any], records: Sequence[Record]) -> None:
     """The context length is the one that was trained."""
     found = values.get("max_position_embeddings")
-    trained = next((r.parameters["maximum_positions"] for r in records if r.stage == "train" and "maximum_positions" in
-                    r.parameters), found)
+    parameters = next((record.parameters for record in records if record.stage == "train"), {})
+    trained = parameters.get("maximum_positions", found)
     if found is None or found != trained:
         raise InputError(
             f"{folder / 'config.json'}: max_position_embeddings is {found}, train.maximum_positions was {trained}. "

@@ -14,6 +14,7 @@ from components.formats.files import write_text
 from components.records import Artifact, Record, read_record
 
 LINEAGE_FILE = "lineage.json"
+OWN_STAGE = "publish"
 
 
 class StageLineage(BaseModel):
@@ -54,7 +55,8 @@ def read_records(folder: Path) -> list[Record]:
     found = sorted(path.parent for path in folder.glob("*/record.json"))
     if not found:
         raise InputError(f"{folder} holds no <stage>/record.json. Run the stages through `python -m components` or DVC.")
-    records = in_running_order([read_record(path) for path in found])
+    # an earlier release is no ancestor of this one
+    records = in_running_order([record for record in map(read_record, found) if record.stage != OWN_STAGE])
     check_chain(records)
     return records
 

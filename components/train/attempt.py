@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.base import Fields
 
@@ -19,8 +19,19 @@ class Architecture(Fields):
     rope_theta: float = Field(gt=0)
     sliding_window: int | None
     tie_word_embeddings: bool
-    experts: int | None
-    experts_per_token: int | None
+    experts: int | None = Field(gt=1)
+    experts_per_token: int | None = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Architecture":
+        if self.hidden_size % self.heads or self.heads % self.key_value_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}, "
+                f"and heads of key_value_heads {self.key_value_heads}"
+            )
+        if (self.experts is None) != (self.experts_per_token is None):
+            raise ValueError("experts and experts_per_token are both numbers (Mixtral) or both null (Mistral)")
+        return self
 
 
 class Training(Fields):

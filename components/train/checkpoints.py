@@ -1,6 +1,6 @@
 """A folder of checkpoints in, the newest whole one out; a checkpoint appears under its name only when it is whole.
 
-A checkpoint `step-00000040` holds what DeepSpeed wrote (`state/`), the losses so far, and `manifest.json`: which
+A checkpoint `step-00000040` holds what DeepSpeed wrote (`state/`), the metrics so far, and `manifest.json`: which
 computation it belongs to, how many processes wrote it, and each file's digest.
 """
 

@@ -1,7 +1,7 @@
-"""A model (or its shape) and token shards in, trained weights out: DeepSpeed ZeRO, in as many processes as the site has.
+"""A model (or its shape) and token shards in, trained weights out: DeepSpeed, in as many processes as the site has.
 
-This module checks and starts; `components.train.worker` computes. Interrupted at any moment, the same call goes on from the
-newest checkpoint and ends with the same bytes.
+This module checks and starts; `components.train.worker` computes. Interrupted at any moment, the same call goes on from
+the newest checkpoint and ends with the same bytes.
 """
 
 import shutil
@@ -15,12 +15,12 @@ from components.base import Context
 from components.errors import InputError, TokenizerMismatch, WorkerFailed
 from components.formats.digests import digest_file
 from components.formats.files import write_text
-from components.formats.models import check_rows, copy_tokenizer, tensor_shapes
+from components.formats.models import check_rows, copy_tokenizer, read_config, tensor_shapes
 from components.train import checkpoints
 from components.train.attempt import Attempt, Outcome, Training
 from components.train.batches import BatchPlan
 from components.train.contract import Trainer, TrainReport
-from components.train.metrics import read_losses
+from components.train.metrics import read_lines
 
 ENVIRONMENT = {
     # cuBLAS is deterministic only with a fixed workspace
@@ -44,6 +44,8 @@ class DeepSpeedTrainer(Training, Trainer):
             raise ValueError(
                 f"minimum_learning_rate {self.minimum_learning_rate} exceeds learning_rate {self.learning_rate}"
             )
+        if self.architecture and self.router_auxiliary_loss is not None and self.architecture.experts is None:
+            raise ValueError("router_auxiliary_loss is set, but architecture.experts is null; set it to null as well")
         if self.sequence_length > self.maximum_positions:
             raise ValueError(
                 f"sequence_length {self.sequence_length:,} exceeds maximum_positions {self.maximum_positions:,}"
@@ -76,7 +78,7 @@ class DeepSpeedTrainer(Training, Trainer):
             environment=ENVIRONMENT,
         )
         check_outcome(context.scratch / "outcome.json", self.steps)
-        losses = read_losses(output / "losses.jsonl")
+        losses = read_lines(output / "losses.jsonl")
         return TrainReport(
             parameters=sum(prod(shape) for shape in tensor_shapes(output).values()),
             steps=self.steps,
@@ -99,6 +101,10 @@ class DeepSpeedTrainer(Training, Trainer):
             )
         if self.architecture is None:
             check_rows(model, index.vocabulary)
+            if self.router_auxiliary_loss is not None and not read_config(model).get("num_local_experts"):
+                raise InputError(
+                    f"router_auxiliary_loss is {self.router_auxiliary_loss}, but {model} has no experts. Set it to null."
+                )
         if index.sequence_length != self.sequence_length:
             raise InputError(
                 f"{tokens} was packed for a sequence_length of {index.sequence_length:,}, but training asks for "

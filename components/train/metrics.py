@@ -49,11 +49,11 @@ def deterministic(line: Line) -> Line:
     return {key: line[key] for key in (*DETERMINISTIC, "router_loss") if key in line}
 
 
-def write_losses(path: Path, lines: Iterable[Line]) -> None:
-    """Writes the deterministic fields of every line; floats survive the round trip exactly."""
-    path.write_text("".join(json.dumps(deterministic(line)) + "\n" for line in lines), encoding="utf-8")
+def write_lines(path: Path, lines: Iterable[Line]) -> None:
+    """Writes whole lines; floats survive the round trip exactly."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def read_losses(path: Path) -> list[Line]:
-    """Reads what `write_losses` wrote."""
+def read_lines(path: Path) -> list[Line]:
+    """Reads what `write_lines` wrote."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -7,6 +7,7 @@ that says so: a launcher that kills everything at the first bad exit would race 
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -29,6 +30,8 @@ def listen() -> Callable[[], int]:
 def prepare_deepspeed() -> None:
     """Spares DeepSpeed's import what it does not need here, and its guess at the accelerator."""
     sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]  # its autotuner imports it, for seconds; not used
+    # DeepSpeed still calls a collective by the name that torch 2.13 deprecates
+    warnings.filterwarnings("ignore", "`torch.distributed.all_gather_into_tensor`", FutureWarning)
     import torch
 
     if not torch.cuda.is_available():

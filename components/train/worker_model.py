@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, MixtralConfig
 
-from components.errors import ParameterError
 from components.formats.tokens import TokenIndex
 from components.train.attempt import Architecture, Training
 
@@ -16,18 +15,13 @@ INITIAL_DEVIATION = 0.02
 
 
 def build_config(training: Training, model: Path, index: TokenIndex) -> Any:
-    """The model's configuration, for training. Raises `ParameterError` where experts and their loss do not fit."""
+    """The model's configuration, as it is trained and exported."""
     if training.architecture is None:
         config = AutoConfig.from_pretrained(model)
         config.max_position_embeddings = training.maximum_positions
     else:
         config = config_of(training.architecture, training.maximum_positions, index)
-    experts = getattr(config, "num_local_experts", None)
     if training.router_auxiliary_loss is not None:
-        if experts is None:
-            raise ParameterError(
-                f"router_auxiliary_loss is {training.router_auxiliary_loss}, but the model has no experts. Set it to null."
-            )
         config.router_aux_loss_coef = training.router_auxiliary_loss
     return config
 

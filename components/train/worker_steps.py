@@ -23,7 +23,7 @@ from components.train import checkpoints
 from components.train.attempt import Attempt, Outcome
 from components.train.batches import BatchPlan
 from components.train.checkpoints import Manifest
-from components.train.metrics import Line, MetricsFile, read_losses, write_losses
+from components.train.metrics import Line, MetricsFile, deterministic, read_lines, write_lines
 from components.train.schedule import Schedule
 from components.train.worker_engine import build_engine, device, sharded_construction
 from components.train.worker_model import build_config, build_model
@@ -63,13 +63,16 @@ class Run:
         config = build_config(training, attempt.model, self.shards.index)
         with sharded_construction(training, self.plan):
             self.engine = build_engine(build_model(training, attempt.model, config), training, self.plan)
-        self.losses: list[Line] = []
+        self.lines: list[Line] = []
         self.saved = attempt.step
         self.printed = 0.0
         if attempt.checkpoint:
             self.engine.load_checkpoint(str(attempt.checkpoint), tag="state")
-            self.losses = read_losses(attempt.checkpoint / "losses.jsonl")
+            self.lines = read_lines(attempt.checkpoint / "metrics.jsonl")
         self.metrics = MetricsFile(attempt.metrics) if self.rank == 0 else None
+        if self.metrics:
+            for line in self.lines:  # a retry in another place finds an empty file
+                self.metrics.add(line)
 
     def agree(self, number: int) -> int:
         """The highest signal number that any rank heard (0: none): all ranks stop at the same step."""
@@ -122,7 +125,7 @@ class Run:
                 f"step {line['step']:,}: loss {line['loss']}, gradient norm {line['gradient_norm']}. Training diverged; "
                 "lower learning_rate or gradient_clipping, or lengthen warmup_steps."
             )
-        self.losses.append(line)
+        self.lines.append(line)
         if self.metrics is None:
             return
         if warning := self.metrics.add(line):
@@ -142,7 +145,7 @@ class Run:
         if self.rank == 0:
             shutil.rmtree(saving, ignore_errors=True)
             saving.mkdir(parents=True)
-            write_losses(saving / "losses.jsonl", self.losses)
+            write_lines(saving / "metrics.jsonl", self.lines)
         dist.barrier()
         self.engine.save_checkpoint(str(saving), tag="state", save_latest=False)
         dist.barrier()
@@ -180,7 +183,9 @@ class Run:
         weights = self.weights()
         if self.rank == 0:
             self.engine.module.save_pretrained(self.attempt.output, state_dict=weights)
-            write_losses(self.attempt.output / "losses.jsonl", self.losses)
+            write_lines(self.attempt.output / "losses.jsonl", map(deterministic, self.lines))
+            for path in self.attempt.output.glob("*.safetensors"):
+                path.chmod(0o644)  # the library leaves them to their owner alone
 
     def leave(self, outcome: Outcome) -> None:
         """States how the attempt ended."""

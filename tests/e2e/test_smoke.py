@@ -64,7 +64,8 @@ def test_the_release_loads_in_a_clean_process_and_names_its_origin(line: tuple[C
         "print(len(t), m.get_input_embeddings().weight.shape[0]);"
         "print(t.decode(m.generate(**t('Debian は', return_tensors='pt'), max_new_tokens=8)[0]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(release)], capture_output=True, text=True, check=True, cwd=clone.path)
+    command = [sys.executable, "-c", code, str(release)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=clone.path)
     assert done.stdout.splitlines()[0] == "34000 34000"
     lineage = json.loads((release / "lineage.json").read_text(encoding="utf-8"))
     text = json.dumps(lineage)

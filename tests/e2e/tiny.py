@@ -10,6 +10,7 @@ from tests.e2e.conftest import Clone
 
 SOURCES = {"developers-ja", "developers-en"}
 TRAINING = {"steps": 12, "warmup_steps": 2, "checkpoint_every_steps": 3, "sequence_length": 64, "global_batch_size": 16}
+SHAPE = {"hidden_size": 32, "intermediate_size": 64, "layers": 1, "heads": 2, "key_value_heads": 1}
 
 
 def tiny_recipe(root: Path) -> Any:
@@ -21,7 +22,7 @@ def tiny_recipe(root: Path) -> Any:
         recipe[section] |= TRAINING
     for section in ("pack_base", "pack"):
         recipe[section]["sequence_length"] = TRAINING["sequence_length"]
-    recipe["train_base"]["architecture"] |= {"hidden_size": 32, "intermediate_size": 64, "layers": 1, "heads": 2, "key_value_heads": 1}
+    recipe["train_base"]["architecture"] |= SHAPE
     recipe["expand"] |= {"pieces": 32200, "trained_pieces": 1500}
     recipe["evaluate"] |= {"heldout_characters": 2000, "tasks": recipe["evaluate"]["tasks"][:1]}
     return recipe

@@ -50,33 +50,32 @@ def test_every_rank_is_told_its_place_and_all_meet_at_one_fresh_file(tmp_path: P
 
 def test_a_failing_rank_is_named_with_its_last_words_and_the_others_are_ended(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match=r"rank 1 of 2 ended with exit code 3.*\n.*no such page"):
-        launch(tmp_path, "last-fails")
+        launch(tmp_path, "last_fails")
 
 
 def test_a_killed_rank_is_named_with_the_signal(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match=r"rank 2 of 3 was killed by SIGKILL.*rank-2\.log.*\n\(nothing was printed\)"):
-        launch(tmp_path, "last-is-killed", processes=3)
+        launch(tmp_path, "last_is_killed", processes=3)
 
 
 def test_a_rank_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.5)
-    pid = tmp_path / "pid"
     with pytest.raises(WorkerFailed, match="rank 0 of 2 ended with exit code 4"):
-        LocalProcesses(tmp_path / "logs", threads=1).run(WORKER, ["deaf", str(pid)], processes=2, environment={})
-    assert not pid.exists() or not alive(int(pid.read_text()))
+        launch(tmp_path, "deaf")
+    assert not alive(int((tmp_path / "deaf").read_text()))
 
 
 def test_logs_of_earlier_launches_are_kept_but_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed):
-        launch(tmp_path, "last-fails")
+        launch(tmp_path, "last_fails")
     with pytest.raises(WorkerFailed, match="nothing was printed"):
-        launch(tmp_path, "last-is-killed")
+        launch(tmp_path, "last_is_killed")
     assert "no such page" in (tmp_path / "logs/rank-1.log").read_text()
 
 
 def test_rank_0_is_heard_and_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(WorkerFailed, match="exit code 3"):
-        launch(tmp_path, "last-fails", processes=1)
+        launch(tmp_path, "last_fails", processes=1)
     assert "the ledger has no such page" in capfd.readouterr().out
     assert "the ledger has no such page" in (tmp_path / "logs/rank-0.log").read_text()
 
@@ -86,7 +85,7 @@ def start_parent(folder: Path) -> "subprocess.Popen[bytes]":
     code = (
         "import sys; from pathlib import Path; from infra.local import LocalProcesses; folder = sys.argv[1]; "
         "LocalProcesses(Path(folder) / 'logs', threads=1)"
-        f".run('{WORKER}', ['notes-term', folder], processes=2, environment=dict())"
+        f".run('{WORKER}', ['notes_term', folder], processes=2, environment=dict())"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(folder)])
     wait_until(lambda: all((folder / f"ready-{rank}").exists() for rank in range(2)))

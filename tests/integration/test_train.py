@@ -123,10 +123,10 @@ def test_every_step_equals_plain_pytorch_with_each_formula_written_out(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"zero_stage": 1},
+        {"zero_stage": 1, "architecture": ARCHITECTURE | {"tie_word_embeddings": True}},
         {"zero_stage": 3, "architecture": MIXTRAL, "router_auxiliary_loss": 0.02},
     ],
-    ids=["Mistral, ZeRO-1", "Mixtral, ZeRO-3"],
+    ids=["Mistral with tied embeddings, ZeRO-1", "Mixtral, ZeRO-3"],
 )
 def test_exported_logits_equal_the_engines_and_weights_began_at_mistrals_deviation(
     changes: dict[str, Any], inputs: Path, tmp_path: Path
@@ -212,11 +212,12 @@ def test_a_run_stopped_by_sigterm_keeps_its_steps_and_goes_on_to_the_same_bytes(
     assert_equal_runs(tmp_path, undisturbed)
 
 
-def test_a_damaged_newest_checkpoint_costs_steps_but_changes_nothing(
+def test_a_damaged_newest_checkpoint_and_lost_metrics_cost_steps_but_change_nothing(
     inputs: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     shutil.rmtree(run / "output")
+    (run / "metrics.jsonl").unlink()
     newest = sorted((run / "scratch/checkpoints").glob("step-*"))[-1]
     (newest / "state/mp_rank_00_model_states.pt").write_bytes(b"torn")
     attempt(inputs, run, trainer())
@@ -226,11 +227,10 @@ def test_a_damaged_newest_checkpoint_costs_steps_but_changes_nothing(
 def test_a_finished_run_without_its_export_is_only_exported(inputs: Path, undisturbed: Path, tmp_path: Path) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     shutil.rmtree(run / "output")
-    before = (run / "metrics.jsonl").read_bytes()
+    before = (run / "logs/rank-0.log").read_text().count("@progress")
     attempt(inputs, run, trainer())
     assert_equal_runs(run, undisturbed)
-    assert (run / "metrics.jsonl").read_bytes() == before
-    assert "@progress" not in (run / "logs/rank-0.log").read_bytes().decode().split("loss", 17)[-1]
+    assert (run / "logs/rank-0.log").read_text().count("@progress") == before > 0  # no step was computed
 
 
 def test_the_loss_falls_and_the_export_says_what_it_is(inputs: Path, undisturbed: Path) -> None:

@@ -32,7 +32,7 @@ KEEP: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three sources: Japanese with duplicates in both directions, English, and chosen documents of a refused host."""
+    """Japanese with duplicates across sources, English, and chosen documents of a refused host, not in their URIs' order."""
     root = tmp_path_factory.mktemp("collected")
     for name in ("ja", "second", "en", "lines", "base"):
         (root / name).mkdir()
@@ -46,7 +46,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "second" / "new.html").write_bytes(html(prose(JAPANESE, 99, 18)))
     for seed in range(6):
         (root / "en" / f"{seed}.html").write_bytes(html(prose(ENGLISH, seed, 4)))
-    rows = [{"text": prose(JAPANESE, 200 + i, 18), "url": f"https://www.example.com/{i}"} for i in range(3)]
+    rows = [{"text": prose(JAPANESE, 200 + i, 18), "url": f"https://www.example.com/{9 - i}"} for i in range(3)]
     (root / "lines" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (root / "base" / "config.json").write_text("{}", encoding="utf-8")
     collect(root, ["ja", "second", "en", "lines"], root / "out")

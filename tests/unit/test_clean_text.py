@@ -46,6 +46,14 @@ def test_a_single_japanese_letter_between_two_elements_survives() -> None:
     assert extract(page, "text/html; charset=utf-8", []) == "山と川はa、bの次 。𠮷"
 
 
+def test_an_empty_anchor_of_xhtml_does_not_turn_a_list_into_links() -> None:
+    items = "".join(f"<li><p>{sentence}</p></li>" for sentence in JAPANESE[:4])
+    section = f'<div class="section"><h2><a id="one"/>一</h2><p>{JAPANESE[5]}</p><ul>{items}</ul></div>'
+    page = f'<?xml version="1.0" encoding="UTF-8"?><html><body>{"<div>" * 5}{section}{"</div>" * 5}<hr/></body></html>'
+    text = extract(page.encode(), "text/html", [])
+    assert [sentence for sentence in (*JAPANESE[:4], JAPANESE[5]) if sentence not in text] == []
+
+
 def test_elements_named_in_the_parameters_are_left_out() -> None:
     page = b"<html><body><main><div class='toc'>1. One 2. Two</div><p>The well is deep.</p></main></body></html>"
     assert extract(page, "text/html", [".toc"]) == "The well is deep."

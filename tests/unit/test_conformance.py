@@ -9,8 +9,8 @@ import yaml
 from components import params
 from components.base import Context
 from components.clean.contract import Cleaner, CleanReport
-from tests.conformance import STAGE_FOLDERS, breaches, contract_of, defined, listed
 from components.params import STAGES, Params
+from tests.conformance import STAGE_FOLDERS, breaches, contract_of, defined, listed
 
 UNIONS = {stage: getattr(params, stage.capitalize()) for stage in STAGE_FOLDERS}
 ROOT = Path(__file__).parents[2]

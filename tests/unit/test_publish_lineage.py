@@ -46,6 +46,14 @@ def test_a_model_that_no_recorded_stage_wrote_is_refused() -> None:
         check_input(records, "model", "0" * 64)
 
 
+def test_the_record_of_an_earlier_release_is_no_part_of_the_lineage(tmp_path: Path) -> None:
+    for stage in STAGES:
+        make_record(stage, invented_digests()).write(tmp_path / stage)
+    earlier = make_record("evaluate", invented_digests() | {"train": "0" * 64, "evaluate": "0" * 64})
+    earlier.model_copy(update={"stage": "publish"}).write(tmp_path / "publish")
+    assert [record.stage for record in read_records(tmp_path)] == list(STAGES)
+
+
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no <stage>/record\.json"):
         read_records(tmp_path)

@@ -51,7 +51,11 @@ def test_after_any_number_of_samples_every_source_is_within_one_sample_of_its_sh
         assert np.abs(off).max() < 1 + 1e-9
 
 
-@given(weights=st.lists(st.integers(1, 90).map(float), min_size=2, max_size=5), start=st.integers(0, 10**9), length=st.integers(1, 300))
+@given(
+    weights=st.lists(st.integers(1, 90).map(float), min_size=2, max_size=5),
+    start=st.integers(0, 10**9),
+    length=st.integers(1, 300),
+)
 def test_any_window_is_within_two_samples_and_within_one_where_there_are_two_sources(
     weights: list[float], start: int, length: int
 ) -> None:

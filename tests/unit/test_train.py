@@ -17,10 +17,10 @@ from components.train.batches import BatchPlan
 from components.train.checkpoints import Manifest, checkpoint_path, commit, facts_of, newest, prune
 from components.train.deepspeed import check_outcome
 from components.train.keep import KeepWeights
-from components.train.metrics import MetricsFile, read_losses, write_losses
+from components.train.metrics import MetricsFile, deterministic, read_lines, write_lines
 from components.train.schedule import Schedule
 from tests.fakes import SITE, make_context
-from tests.tiny_training import packer, prepare, trainer
+from tests.tiny_training import ARCHITECTURE, packer, prepare, trainer
 
 SWALLOW_MS = Schedule(steps=25_000, warmup_steps=1_000, learning_rate=2e-5, minimum_learning_rate=6.6e-7)
 
@@ -106,6 +106,9 @@ def test_tokens_packed_for_another_length_are_refused_with_both_numbers(inputs: 
         ({"minimum_learning_rate": 0.1}, "exceeds learning_rate"),
         ({"maximum_positions": 31}, "sequence_length 32 exceeds maximum_positions 31"),
         ({"zero_stage": 4}, "Input should be 1, 2 or 3"),
+        ({"router_auxiliary_loss": 0.02}, "architecture.experts is null"),
+        ({"architecture": ARCHITECTURE | {"heads": 5}}, "hidden_size 32 must be a multiple of heads 5"),
+        ({"architecture": ARCHITECTURE | {"experts": 8}}, "both numbers .* or both null"),
     ],
 )
 def test_parameters_that_contradict_each_other_are_refused(changes: dict[str, object], words: str) -> None:
@@ -144,9 +147,9 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
 @given(loss=st.floats(allow_nan=False, allow_infinity=False))
 def test_losses_survive_the_file_exactly(loss: float, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("losses") / "losses.jsonl"
-    write_losses(path, [line(0, loss)])
-    (found,) = read_losses(path)
-    assert found == {"step": 0, "loss": loss, "learning_rate": 0.1, "gradient_norm": 1.5}
+    write_lines(path, [line(0, loss)])
+    (found,) = read_lines(path)
+    assert deterministic(found) == {"step": 0, "loss": loss, "learning_rate": 0.1, "gradient_norm": 1.5}
 
 
 def write_checkpoint(folder: Path, step: int, fingerprint: str = "f" * 64, processes: int = 2) -> Path:
