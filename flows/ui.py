@@ -40,7 +40,8 @@ class Service:
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments], env=environment, cwd=folder,
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+                preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
             )
 
     def wait_until_up(self) -> None:

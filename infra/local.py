@@ -113,7 +113,7 @@ class LocalProcesses:
 
 
 def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> Rank:
-    """Starts one rank, in a session of its own: Ctrl-C reaches us alone, and we pass on what the ranks should hear."""
+    """Starts one rank, in a process group of its own: Ctrl-C reaches us alone, and we pass on what the ranks should hear."""
     log = logs / f"rank-{number}.log"
     parent, libc = os.getpid(), ctypes.CDLL(None)
 

@@ -17,7 +17,7 @@ from components.train.batches import BatchPlan
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""
 BUCKET_ELEMENTS = {"cpu": 2_000_000, "cuda": 500_000_000}
-"""On a CPU the default of 5e8 makes deterministic steps ten times slower: whole buckets are filled anew."""
+"""DeepSpeed's default is 5e8; on a CPU such buckets made steps ten times slower where torch fills new memory."""
 
 
 @contextmanager
