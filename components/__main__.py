@@ -5,7 +5,6 @@ name only when it is whole. Exit code 1 and one message on standard error for an
 """
 
 import inspect
-import os
 import shutil
 import sys
 import time
@@ -26,6 +25,7 @@ from infra.local import LocalProcesses
 from infra.objects import S3Objects
 from infra.processes import die_with_parent
 from infra.pypi import PyPIWheels
+from infra.scratch import held, scratch_of
 from infra.settings import Settings
 from infra.sites import load_site
 
@@ -64,7 +64,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     settings = Settings()
     context = build_context(settings, stage, fingerprint(component, digests))
     started, clock = datetime.now(UTC), time.monotonic()
-    with Partial(paths["output"]) as partial:
+    with held(context.scratch, context.journal.say), Partial(paths["output"]) as partial:
         report: Report = component.run(context, **inputs, output=partial)  # type: ignore[attr-defined]
     record = Record(
         stage=stage,
@@ -120,10 +120,9 @@ def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
 def build_context(settings: Settings, stage: str, mark: str) -> Context:
     """The services, as this site and these settings have them."""
     site = load_site(settings.site)
-    scratch = settings.checkpoints / mark[:16]
     return Context(
         site=site,
-        scratch=scratch,
+        scratch=scratch_of(settings, mark),
         fingerprint=mark,
         journal=LineJournal(JOURNAL.absolute() / f"{stage}.metrics.jsonl"),
         launcher=LocalProcesses(JOURNAL.absolute() / f"{stage}.logs", site.threads_per_process),
@@ -169,5 +168,5 @@ def fail(stage: str, error: MartletError) -> int:
 
 
 if __name__ == "__main__":
-    die_with_parent(os.getppid())
+    die_with_parent()
     sys.exit(main(sys.argv[1:]))

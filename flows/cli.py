@@ -56,13 +56,13 @@ def main() -> None:
 
     try:
         app()
-    except MartletError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        from infra.disk import full_disk, means_full_disk
+    except (MartletError, OSError) as error:
+        from infra.disk import means_full_disk, with_full_disk
+        from infra.settings import Settings
 
-        if not means_full_disk(error):
+        if not isinstance(error, MartletError) and not means_full_disk(error):
             raise
-        sys.exit(f"error: {full_disk(Path(error.filename or '.martlet'))}")
+        home = Settings().home
+        sys.exit(f"error: {with_full_disk(str(error), home if home.exists() else Path())}")
     except KeyboardInterrupt:
         sys.exit(130)

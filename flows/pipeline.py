@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from components.errors import MartletError, WorkerFailed
 from flows.workspace import Workspace
-from infra.processes import die_with_parent
+from infra.processes import dying_with_parent
 
 Outcome = Literal["ran", "restored", "unchanged"]
 GRACE_SECONDS = 60
@@ -90,27 +90,28 @@ def run_stage(
 
     The child holds `lock` too. Raises `StageFailed` with the stage's own message, and whatever interrupted this process.
     """
-    result = workspace.journal / f"{stage}.result.json"
-    for stale in (result, workspace.journal / f"{stage}.error"):
-        stale.unlink(missing_ok=True)
-    parent = os.getpid()
+    (workspace.journal / f"{stage}.error").unlink(missing_ok=True)
+    receive, send = os.pipe()
     child = subprocess.Popen(
-        [sys.executable, "-m", "flows.stage", stage],
+        [sys.executable, "-m", "flows.stage", stage, str(send)],
         cwd=workspace.path, env=environment, text=True, bufsize=1, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True, pass_fds=(lock,), preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509  (no threads fork here)
+        start_new_session=True, pass_fds=(lock, send), preexec_fn=dying_with_parent(),  # noqa: PLW1509  (it takes no lock)
     )
-    try:
-        assert child.stdout is not None
-        for text in child.stdout:
-            line(text.rstrip("\n"))
-        child.wait()
-    except BaseException:
-        stop(child)
-        raise
-    if not result.exists():
+    os.close(send)
+    with os.fdopen(receive, encoding="utf-8") as pipe:
+        try:
+            assert child.stdout is not None
+            for text in child.stdout:
+                line(text.rstrip("\n"))
+            child.wait()
+        except BaseException:
+            stop(child)
+            raise
+        result = pipe.read()
+    if not result:
         raise WorkerFailed(f"{stage}: its process ended (exit code {child.returncode}) before it could say why. Start again.")
-    outcome = StageResult.model_validate_json(result.read_text(encoding="utf-8"))
+    outcome = StageResult.model_validate_json(result)
     if outcome.outcome == "failed":
         raise StageFailed(outcome.error)
     return outcome

@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 
 from components.errors import MartletError
 from components.params import STAGES
+from components.records import read_record
 from flows.display import Display
 from flows.pipeline import Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
@@ -19,6 +20,7 @@ from flows.summary import Summary, summarise
 from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_obstacles, seal
 from infra import git
 from infra.journal import MARK
+from infra.scratch import discard, scratch_of
 from infra.settings import Settings
 from infra.tracking import tracked
 
@@ -90,6 +92,8 @@ def finish(run: Run) -> Summary:
     """Seals the run, copies it to the remote and says what came of it."""
     summary = summarise(run.workspace, run.results, time.monotonic() - run.started, tag="")
     tag = seal(run.workspace, summary.markdown())
+    for stage in STAGES:  # a sealed result needs no checkpoint
+        discard(scratch_of(run.workspace.settings, read_record(run.workspace.records / stage).fingerprint))
     run.pipeline.push()
     run.pipeline.close()
     summary = summary.model_copy(update={"tag": tag})

@@ -97,11 +97,11 @@ def show_status() -> None:
 
 def print_summary(summary: Summary) -> None:
     """The run's table, and where its release is."""
-    table = Table("stage", "outcome", "seconds", "numbers", title=summary.run, title_justify="left")
+    table = Table("stage", "outcome", "seconds", "numbers")
     for row in summary.rows:
         table.add_row(row.stage, row.outcome, f"{row.seconds:.1f}", row.headline)
     console = Console(highlight=False, width=None if CONSOLE.is_terminal else 160)
-    console.print(table)
+    console.print(f"\n{summary.run}", table)
     verb = "nothing to do" if not summary.ran else f"{summary.ran} of {len(summary.rows)} stages ran"
     console.print(f"{verb}, {summary.seconds:.1f} s; sealed as {summary.tag}", soft_wrap=True)
     console.print(f"release: {summary.release}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One DVC stage in, its outcome out: `python -m flows.stage STAGE`, in the workspace, as the leader of a process group.
+"""One DVC stage in, its outcome out: `python -m flows.stage STAGE PIPE`, in the workspace, as the leader of a process group.
 
 DVC says by fixed log templates what it did; they are matched whole and pinned by a test.
 """
@@ -13,9 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from components.errors import MartletError
-from components.formats.files import write_text
 from flows.pipeline import Outcome, StageResult, quiet_dvc
-from infra.disk import full_disk, is_full
+from infra.disk import is_full, with_full_disk
 
 # templates of dvc 3.67
 OUTCOMES: dict[str, Outcome] = {
@@ -25,6 +24,7 @@ OUTCOMES: dict[str, Outcome] = {
 }
 JOURNAL = Path("journal")
 GRACE_SECONDS = 45
+LONGEST_ERROR = 16_000  # characters: less than a pipe holds while nobody reads
 
 
 class Probe(logging.Handler):
@@ -37,18 +37,23 @@ class Probe(logging.Handler):
         self.outcome = OUTCOMES.get(str(record.msg), self.outcome)
 
 
-def main(stage: str) -> int:
-    """Reproduces the stage; writes `journal/<stage>.result.json`; returns the exit code."""
+def main(stage: str, pipe: int) -> int:
+    """Reproduces the stage; writes a `StageResult` into the pipe (a full disk cannot stop that); returns the exit code."""
     signal.signal(signal.SIGTERM, terminate_group)
     signal.signal(signal.SIGINT, terminate_group)
     clock = time.monotonic()
     JOURNAL.mkdir(exist_ok=True)
-    outcome, error = reproduce(stage)
-    if outcome is None and is_full(Path.cwd()):
-        error = f"{full_disk(Path.cwd())} What failed first: {error}"
+    try:
+        outcome, error = reproduce(stage)
+    except Exception as failure:
+        if not is_full(Path.cwd()):
+            raise
+        outcome, error = None, str(failure)
+    error = error and with_full_disk(error, Path.cwd())[:LONGEST_ERROR]
     seconds = round(time.monotonic() - clock, 3)
     result = StageResult(outcome=outcome or "failed", error=error, seconds=seconds)
-    write_text(JOURNAL / f"{stage}.result.json", result.model_dump_json() + "\n")
+    with os.fdopen(pipe, "w", encoding="utf-8") as stream:
+        stream.write(result.model_dump_json())
     return 0 if outcome else 1
 
 
@@ -94,6 +99,6 @@ def terminate_group(_number: int, _frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1]))
+        sys.exit(main(sys.argv[1], int(sys.argv[2])))
     except MartletError as problem:
         sys.exit(f"error: {problem}")

@@ -16,14 +16,14 @@ from pathlib import Path
 from components.errors import ServiceError
 from infra import git
 from infra.prefect_server import prefect_environment
-from infra.processes import die_with_parent
+from infra.processes import dying_with_parent
 from infra.settings import Settings
 
 POOL = "martlet"
 DEPLOYMENT = "form"
 START_SECONDS = 180
 POLL_SECONDS = 0.3
-STOP_SECONDS = 20
+STOP_SECONDS = 10
 LOOPBACK = "127.0.0.1"
 
 
@@ -36,12 +36,11 @@ class Service:
         self.name = name
         self.log = Path(environment["MARTLET_HOME"]) / "ui" / f"{name}.log"
         self.health = health
-        parent = os.getpid()
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments], env=environment, cwd=folder,
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-                preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
+                preexec_fn=dying_with_parent(),  # noqa: PLW1509  (it takes no lock)
             )
 
     def wait_until_up(self) -> None:

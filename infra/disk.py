@@ -25,3 +25,11 @@ def full_disk(where: Path) -> ResourceError:
 def means_full_disk(error: BaseException) -> bool:
     """True for the operating system's own error."""
     return isinstance(error, OSError) and error.errno == errno.ENOSPC
+
+
+def with_full_disk(message: str, folder: Path) -> str:
+    """The message; where the disk of `folder` is full, that first, for whatever failed on it failed for that reason."""
+    words = str(full_disk(folder))
+    if not is_full(folder) or words in message:
+        return message
+    return f"{words} What failed first: {message}"

@@ -4,7 +4,6 @@ The ranks meet through a file of their own, not a port, so that two launches nev
 process, even at `kill -9`. A signal to this process is passed on to them, and what they make of it decides. Linux only.
 """
 
-import ctypes
 import os
 import selectors
 import signal
@@ -22,12 +21,12 @@ from types import FrameType
 from typing import IO
 
 from components.errors import WorkerFailed
+from infra.processes import dying_with_parent
 
 GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL for the ranks that outlive a failed one."""
 TAIL_LINES = 30
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,6 @@ class LocalProcesses:
 def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> Rank:
     """Starts one rank, in a process group of its own: Ctrl-C reaches us alone, and we pass on what the ranks should hear."""
     log = logs / f"rank-{number}.log"
-    parent, libc = os.getpid(), ctypes.CDLL(None)
-
-    def die_with_parent() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
     with log.open("ab") as stream:
         process = subprocess.Popen(
             command,
@@ -130,7 +122,7 @@ def start(command: list[str], number: int, logs: Path, environment: dict[str, st
             stdout=subprocess.PIPE if number == 0 else stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  (prctl and getppid take no lock)
+            preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (it takes no lock)
         )
         return Rank(number, process, os.pidfd_open(process.pid), log, stream.tell())
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import ServiceError
-from infra.processes import die_with_parent
+from infra.processes import dying_with_parent
 
 START_SECONDS = 180
 
@@ -59,7 +59,6 @@ def own_server(home: Path) -> Iterator[str]:
 
 def start(environment: dict[str, str], log: Path) -> tuple["subprocess.Popen[bytes]", str]:
     """Starts the server on a socket that is bound already; returns it and its address."""
-    parent = os.getpid()
     with socket.socket() as listener, log.open("ab") as stream:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
@@ -68,7 +67,7 @@ def start(environment: dict[str, str], log: Path) -> tuple["subprocess.Popen[byt
         server = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", *arguments, "--log-level", "error", "--lifespan", "on"],
             env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-            pass_fds=(listener.fileno(),), preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509
+            pass_fds=(listener.fileno(),), preexec_fn=dying_with_parent(),  # noqa: PLW1509  (it takes no lock)
         )
     return server, f"http://127.0.0.1:{port}"
 

@@ -1,20 +1,32 @@
-"""Process groups that leave no orphan: a child dies with its parent, a parent takes its whole group along (Linux)."""
+"""Process groups that leave no orphan: a child dies with its parent, `kill -9` included (Linux)."""
 
 import ctypes
 import os
 import signal
-import sys
+from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks the kernel for SIGTERM when the parent dies, `kill -9` included; exits now where it is dead already.
+def dying_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """What a new child runs before its program, as `preexec_fn`: the kernel sends it `number` when its parent ends.
 
-    `parent` is the pid that the caller believes is its parent, so that a parent lost before this call is noticed.
+    The parent is the thread that starts the child: start children from the main thread. What must not happen between fork
+    and exec (loading libc, looking up names) happens here, before.
     """
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+
+    def bind() -> None:
+        prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    return bind
+
+
+def die_with_parent() -> None:
+    """The same for a process that is running already, started by a shell or by DVC: SIGTERM when its parent ends."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -42,11 +42,14 @@ def main(arguments: list[str]) -> int:
     """Runs one rank; returns the exit code."""
     asked_to_stop = listen()  # before the imports below, which take seconds in which a signal would kill
     prepare_deepspeed()
+    from transformers.utils.logging import disable_progress_bar
+
     from components.errors import MartletError
     from components.train.attempt import Attempt
     from components.train.worker_engine import open_process_group
     from components.train.worker_steps import train
 
+    disable_progress_bar()  # the journal has its own
     attempt = Attempt.model_validate_json(Path(arguments[0]).read_bytes())
     try:
         with open_process_group():

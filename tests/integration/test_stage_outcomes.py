@@ -41,17 +41,21 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(repository: Path, stage: str) -> "subprocess.Popen[bytes]":
+def start(repository: Path, stage: str, pipe: int = 1) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.stage", stage], cwd=repository, env=environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "flows.stage", stage, str(pipe)], cwd=repository, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(pipe,),
     )
 
 
 def outcome(repository: Path, stage: str) -> dict[str, str]:
-    start(repository, stage).wait(60)
-    result: dict[str, str] = json.loads((repository / "journal" / f"{stage}.result.json").read_text())
+    receive, send = os.pipe()
+    child = start(repository, stage, send)
+    os.close(send)
+    with os.fdopen(receive) as pipe:
+        child.wait(60)
+        result: dict[str, str] = json.loads(pipe.read())
     return result
 
 
