@@ -13,7 +13,7 @@ from components.params import STAGES, explain, obstacles
 from flows.pipeline import Pipeline, StageResult
 from flows.request import Recipe, Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, plan_workspace, refuse_obstacles
+from flows.workspace import Workspace, plan_workspace, refuse_obstacles, sealed_as
 from infra import git
 from infra.settings import Settings
 
@@ -49,15 +49,8 @@ def asked(recipe: str, values: Sequence[str], reference: str) -> tuple[Request, 
 
 def finished(workspace: Workspace, clock: float) -> Summary | None:
     """The summary of a run that is sealed and whole; None where a stage has something to do."""
-    if not (workspace.path / "summary.md").exists():
-        return None
-    sealed = git.tags_at(workspace.root, f"{workspace.tag}*")
-    head = git.resolve(workspace.path, "HEAD")
-    tag = next((name for name, commit in sealed.items() if commit == head), None)
-    if tag is None:
-        return None
-    pipeline = Pipeline(workspace)
-    if pipeline.changed():
+    tag = sealed_as(workspace)
+    if not tag or Pipeline(workspace).changed():
         return None
     results = {stage: StageResult(outcome="unchanged") for stage in STAGES}
     return summarise(workspace, results, time.monotonic() - clock, tag)

@@ -119,16 +119,23 @@ def configure_dvc(workspace: Workspace) -> None:
 
 def seal(workspace: Workspace, summary: str) -> str:
     """Commits `dvc.lock` and tags it; returns the tag. Nothing new, no new tag; a sealed tag is never moved."""
-    write_text(workspace.path / "summary.md", summary)
+    if name := sealed_as(workspace):
+        return name
     sealed = git.tags_at(workspace.path, f"{workspace.tag}*")
-    if not git.git("status", "--porcelain", cwd=workspace.path):
-        head = git.resolve(workspace.path, "HEAD")
-        if names := [name for name, commit in sealed.items() if commit == head]:
-            return names[0]
+    write_text(workspace.path / "summary.md", summary)
     git.commit_all(workspace.path, f"run {workspace.run}: outputs")
     name = next(name for name in candidates(workspace.tag) if name not in sealed)
     git.tag(workspace.path, name, json.dumps({"run": workspace.run, "commit": workspace.commit}))
     return name
+
+
+def sealed_as(workspace: Workspace) -> str:
+    """The tag of the workspace as it stands; empty where it was never sealed, or changed since."""
+    if not (workspace.path / "summary.md").exists() or git.git("status", "--porcelain", cwd=workspace.path):
+        return ""
+    head = git.resolve(workspace.path, "HEAD")
+    sealed = git.tags_at(workspace.path, f"{workspace.tag}*")
+    return next((name for name, commit in sealed.items() if commit == head), "")
 
 
 def candidates(tag: str) -> Iterator[str]:

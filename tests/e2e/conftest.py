@@ -43,6 +43,11 @@ class Clone:
             raise
         return subprocess.CompletedProcess(process.args, process.returncode, output, "")
 
+    def workspace(self, output: str) -> Path:
+        """The worktree of the run that printed this summary."""
+        release = output.rsplit("release: ", 1)[1].strip()
+        return Path(release).parents[1]
+
     @property
     def workspaces(self) -> list[Path]:
         """The worktrees of its runs."""
@@ -62,6 +67,20 @@ def make_clone(folder: Path) -> Clone:
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fetched packages, shared by every clone of the session: the registries are asked once."""
     return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Clone:
+    """A clone in which the tiny recipe ran undisturbed: what others are compared with, and a cache to start from."""
+    from tests.e2e.tiny import add_tiny
+
+    clone = make_clone(tmp_path_factory.mktemp("tiny"))
+    clone.home.mkdir()
+    (clone.home / "downloads").symlink_to(downloads)
+    add_tiny(clone)
+    done = clone.run("run", "tiny")
+    assert done.returncode == 0, done.stdout
+    return clone
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import Clone, make_clone
-from tests.e2e.tiny import add_tiny, tiny_recipe
+from tests.e2e.conftest import Clone
+from tests.e2e.tiny import tiny_recipe
 
 
 def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
@@ -21,13 +21,9 @@ def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
     assert "Traceback" not in done.stdout
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Clone:
-    made = make_clone(tmp_path_factory.mktemp("mistakes"))
-    made.home.mkdir()
-    (made.home / "downloads").symlink_to(downloads)
-    add_tiny(made)
-    return made
+@pytest.fixture
+def clone(tiny: Clone) -> Clone:
+    return tiny
 
 
 def test_a_wrong_kind(clone: Clone) -> None:
@@ -59,6 +55,16 @@ def test_a_misspelt_key_in_a_recipe(new_clone: Callable[[str], Clone]) -> None:
 
 def test_an_unknown_reference(clone: Clone) -> None:
     refused(clone.run("run", "tiny", "--ref", "no-such-branch"), "no-such-branch")
+
+
+def test_a_tokenizer_that_does_not_match_the_model(clone: Clone) -> None:
+    """By hand, through the door: the base model on tokens of the expanded vocabulary."""
+    paths = ["model=artifacts/train_base", "tokens=artifacts/pack", "output=/tmp/never", "record=/tmp/never"]
+    done = subprocess.run(
+        [sys.executable, "-m", "components", "train", *paths], cwd=clone.workspaces[0], env=clone.environment(), text=True,
+        check=False, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    refused(done, "artifacts/pack", "32,200", "artifacts/train_base")
 
 
 def test_a_prefect_server_that_does_not_answer(clone: Clone) -> None:

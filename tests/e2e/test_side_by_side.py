@@ -1,32 +1,21 @@
-"""Two runs at once: different ones both finish with a record each, equal ones wait for each other."""
+"""Runs started together: different ones both finish with a record each, equal ones wait for each other."""
 
 import json
-from collections.abc import Callable
 
 from tests.e2e.conftest import Clone
-from tests.e2e.tiny import add_tiny
 
 
-def test_two_different_runs_started_together_both_finish(new_clone: Callable[[str], Clone]) -> None:
-    clone = new_clone("two")
-    add_tiny(clone)
-    seeds = (1, 2)
-    flows = [clone.start("run", "tiny", "--set", f"train.seed={seed}", "--set", "train.steps=5") for seed in seeds]
+def test_two_different_runs_and_one_of_them_twice_started_together_all_finish(tiny: Clone) -> None:
+    rates = (1e-3, 5e-4, 5e-4)
+    flows = [tiny.start("run", "tiny", "--set", f"train.learning_rate={rate}", "--set", "train.steps=5") for rate in rates]
     outputs = [flow.communicate(timeout=600)[0] for flow in flows]
-    assert [flow.returncode for flow in flows] == [0, 0], "\n\n".join(outputs)
-    records = [json.loads((w / "artifacts/records/train/record.json").read_text()) for w in clone.workspaces]
-    assert sorted(record["parameters"]["seed"] for record in records) == [1, 2]
-    assert len({record["run"] for record in records}) == 2
-    assert len({record["mlflow_run"] for record in records}) == 2
-    assert len({record["output"]["sha256"] for record in records}) == 2
+    assert [flow.returncode for flow in flows] == [0, 0, 0], "\n\n".join(outputs)
+    assert sum("waiting for it" in output for output in outputs) == 1, "\n\n".join(outputs)
 
-
-def test_the_same_run_started_twice_is_made_once(new_clone: Callable[[str], Clone]) -> None:
-    clone = new_clone("same")
-    add_tiny(clone)
-    flows = [clone.start("run", "tiny") for _ in range(2)]
-    outputs = [flow.communicate(timeout=600)[0] for flow in flows]
-    assert [flow.returncode for flow in flows] == [0, 0], "\n\n".join(outputs)
-    assert sum("waiting for it" in output for output in outputs) == 1
-    assert sum(output.count(" ran ") for output in outputs) == 9
-    assert len(clone.workspaces) == 1
+    workspaces = [tiny.workspace(output) for output in outputs]
+    assert workspaces[0] != workspaces[1] == workspaces[2]
+    records = [json.loads((w / "artifacts/records/train/record.json").read_text()) for w in workspaces[:2]]
+    assert [record["parameters"]["learning_rate"] for record in records] == [1e-3, 5e-4]
+    for key in ("run", "mlflow_run", "fingerprint"):
+        assert records[0][key] != records[1][key]
+    assert records[0]["output"]["sha256"] != records[1]["output"]["sha256"]
