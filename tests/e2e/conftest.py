@@ -70,6 +70,14 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def undisturbed(tiny: Clone) -> Path:
+    """The workspace of the tiny recipe's first run, which nothing interrupted."""
+    again = tiny.run("run", "tiny")
+    assert "nothing to do" in again.stdout
+    return tiny.workspace(again.stdout)
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Clone:
     """A clone in which the tiny recipe ran undisturbed: what others are compared with, and a cache to start from."""
     from tests.e2e.tiny import add_tiny

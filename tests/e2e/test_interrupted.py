@@ -100,7 +100,7 @@ def ctrl_c_in(clone: Clone, stage: str) -> None:
 
 
 def test_stopped_at_many_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
-    tiny: Clone, new_clone: Callable[[str], Clone]
+    undisturbed: Path, new_clone: Callable[[str], Clone]
 ) -> None:
     rough = new_clone("rough")
     add_tiny(rough)
@@ -115,12 +115,7 @@ def test_stopped_at_many_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
     done = rough.run("run", "tiny")
     assert done.returncode == 0, done.stdout
     assert len(rough.workspaces) == 1
-    ours, undisturbed = rough.workspaces[0], tiny_workspace(tiny)
+    ours = rough.workspaces[0]
     assert digests(ours) == digests(undisturbed)
     for stage in ("train_base", "train"):
         assert losses(ours, stage) == losses(undisturbed, stage)
-
-
-def tiny_workspace(clone: Clone) -> Path:
-    """The undisturbed run's worktree: the first that was made."""
-    return min(clone.workspaces, key=lambda path: path.stat().st_ctime)

@@ -57,18 +57,19 @@ def test_an_unknown_reference(clone: Clone) -> None:
     refused(clone.run("run", "tiny", "--ref", "no-such-branch"), "no-such-branch")
 
 
-def test_a_tokenizer_that_does_not_match_the_model(clone: Clone) -> None:
+def test_a_tokenizer_that_does_not_match_the_model(clone: Clone, undisturbed: Path) -> None:
     """By hand, through the door: the base model on tokens of the expanded vocabulary."""
     paths = ["model=artifacts/train_base", "tokens=artifacts/pack", "output=/tmp/never", "record=/tmp/never"]
     done = subprocess.run(
-        [sys.executable, "-m", "components", "train", *paths], cwd=clone.workspaces[0], env=clone.environment(), text=True,
+        [sys.executable, "-m", "components", "train", *paths], cwd=undisturbed, env=clone.environment(), text=True,
         check=False, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     refused(done, "artifacts/pack", "32,200", "artifacts/train_base")
 
 
 def test_a_prefect_server_that_does_not_answer(clone: Clone) -> None:
-    refused(clone.run("run", "tiny", PREFECT_API_URL="http://127.0.0.1:9/api"), "http://127.0.0.1:9/api", "PREFECT_API_URL")
+    done = clone.run("run", "tiny", "--set", "train.seed=99", PREFECT_API_URL="http://127.0.0.1:9/api")
+    refused(done, "http://127.0.0.1:9/api", "PREFECT_API_URL")
 
 
 def test_a_full_disk(clone: Clone, tmp_path: Path) -> None:
