@@ -1,4 +1,4 @@
-# setup · smoke · test · check · bench · ui        (check + test = what CI runs)
+# setup · smoke · test · check · ui        (check + test = what CI runs)
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python

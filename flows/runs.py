@@ -1,5 +1,6 @@
 """What the `martlet` command does with runs: start one, plan one, list them."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,9 +34,16 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
     print_summary(run_flow(request))
 
 
+def at_home() -> tuple[Settings, Path]:
+    """The settings and the clone's top, which becomes the current folder: `.martlet` is there, wherever one called from."""
+    root = git.root_of(Path.cwd())
+    os.chdir(root)
+    return Settings(), root
+
+
 def asked(recipe: str, values: Sequence[str], reference: str) -> tuple[Request, Workspace]:
     """The request and its workspace, both valid. Raises `ParameterError` naming the key."""
-    settings, root = Settings(), git.root_of(Path.cwd())
+    settings, root = at_home()
     name = Path(recipe).stem
     if name not in set(Recipe):
         raise ParameterError(f"there is no recipe {recipe!r}. There are: {', '.join(sorted(Recipe))} (in recipes/).")
@@ -74,7 +82,7 @@ def show_plan(recipe: str, values: Sequence[str], reference: str) -> None:
 
 def show_status() -> None:
     """Prints the runs of this clone with their stages."""
-    settings, root = Settings(), git.root_of(Path.cwd())
+    settings, root = at_home()
     folders = [p for p in settings.runs.glob("*") if (p / "journal" / "request.json").exists()]
     if not folders:
         CONSOLE.print("no runs yet; start one with: martlet run smoke")

@@ -5,6 +5,7 @@ lines sent twice are one point, since a point's time is the journal's. It ends w
 is the run's status.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -190,10 +191,10 @@ def follow(mirror: Mirror) -> str:
             return text.strip() or status or "KILLED"
 
 
-def attempt(action: Any, *arguments: Any) -> bool:
+def attempt(action: Any, *arguments: Any, **options: Any) -> bool:
     """Runs an action; an outage is a line in the log, and the next round sends what this one could not."""
     try:
-        action(*arguments)
+        action(*arguments, **options)
     except MlflowException as error:
         if error.error_code == "INVALID_PARAMETER_VALUE":
             raise  # a mistake of ours, which no waiting mends
@@ -205,7 +206,11 @@ def attempt(action: Any, *arguments: Any) -> bool:
 def main(workspace: str, run: str, flow_run: str) -> int:
     """Follows one run; exit code 1 where MLflow stayed away to the end."""
     os.chdir(os.environ["MARTLET_HOME"])  # a database without a server keeps its artifacts in ./mlruns
-    mirror = Mirror(Path(workspace), run, flow_run, MlflowClient())
+    with Path("mlflow.lock").open("w") as lock:  # the first to come creates the database's tables: one at a time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = MlflowClient()
+        attempt(client.search_experiments, max_results=1)
+    mirror = Mirror(Path(workspace), run, flow_run, client)
     status = follow(mirror)
     return 0 if attempt(mirror.close, status) else 1
 
