@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -289,8 +291,16 @@ def test_a_hub_that_is_away_is_named(tmp_path: Path) -> None:
         )
 
 
-def test_telemetry_is_off(hub: tuple[str, Any], tmp_path: Path) -> None:
-    HuggingFaceHub(tmp_path / "cache", hub[0]).fetch("martlet/nest", "main", ["*.md"], tmp_path / "got", dataset=True)
-    import huggingface_hub.constants
-
-    assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
+def test_telemetry_is_off_in_a_clean_process_that_asked_the_hub(hub: tuple[str, Any], tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, infra.hub; folder = pathlib.Path(sys.argv[2]);"
+        "infra.hub.HuggingFaceHub(folder / 'cache', sys.argv[1])"
+        ".fetch('martlet/nest', 'main', ['*.md'], folder / 'got', dataset=True);"
+        "import huggingface_hub.constants as c; print(c.HF_HUB_DISABLE_TELEMETRY)"
+    )
+    quiet = {"HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"}
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    done = subprocess.run(
+        [sys.executable, "-c", code, hub[0], str(tmp_path)], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip().splitlines()[-1] == "True"
