@@ -1,10 +1,10 @@
-# setup · smoke · test · check · ui        (check + test = what CI runs)
+# setup · smoke · test · check · bench-NAME · ui        (check + test = what CI runs)
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 BASE_PYTHON ?= python3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-.PHONY: setup smoke test test-unit check ui lock
+.PHONY: setup smoke test test-unit check docs ui lock
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,13 @@ check: setup
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/deptry .
+
+bench-%: setup
+	@$(PYTHON) -m benchmarks.$*
+
+# the pages of docs/reference/, from the code; a test says when they are out of date
+docs: setup
+	@$(PYTHON) -m docs.generate
 
 test-unit: setup
 	$(VENV)/bin/pytest tests/unit

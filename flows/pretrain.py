@@ -89,13 +89,13 @@ def opened(request: Request) -> Iterator[Run]:
 
 
 def finish(run: Run) -> Summary:
-    """Seals the run, copies it to the remote and says what came of it."""
+    """Copies the results to the remote, seals the run and says what came of it."""
+    run.pipeline.push()
+    run.pipeline.close()
     summary = summarise(run.workspace, run.results, time.monotonic() - run.started, tag="")
     tag = seal(run.workspace, summary.markdown())
     for stage in STAGES:  # a sealed result needs no checkpoint
         discard(scratch_of(run.workspace.settings, read_record(run.workspace.records / stage).fingerprint))
-    run.pipeline.push()
-    run.pipeline.close()
     summary = summary.model_copy(update={"tag": tag})
     create_markdown_artifact(markdown=summary.markdown(), key="summary", description=run.workspace.run)
     return summary

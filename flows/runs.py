@@ -17,6 +17,7 @@ from flows.summary import Summary, summarise
 from flows.workspace import Workspace, plan_workspace, refuse_obstacles, sealed_as
 from infra import git
 from infra.settings import Settings
+from infra.tracking import is_complete, tracked
 
 CONSOLE = Console(highlight=False)
 
@@ -27,6 +28,9 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
     clock = time.monotonic()
     refuse_obstacles(workspace)
     if done := finished(workspace, clock):
+        if not is_complete(workspace.path):
+            with tracked(workspace.path, workspace.run, flow_run=""):
+                pass  # MLflow was away when the run ended; it gets the rest now
         print_summary(done)
         return
     from flows.runner import run_flow

@@ -4,6 +4,7 @@ This side starts and ends the one writer, `infra.tracking_worker`, and imports n
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
     finally:
         if not finish(writer, status):
             print(f"MLflow does not show all of this run yet; the next start sends the rest. See {log}", flush=True)  # noqa: T201
+
+
+def is_complete(workspace: Path) -> bool:
+    """True where MLflow shows all of the run; False where it was away at the end."""
+    path = workspace / "journal" / "tracking.json"
+    return path.exists() and bool(json.loads(path.read_text(encoding="utf-8")).get("complete"))
 
 
 def finish(writer: "subprocess.Popen[str]", status: str) -> bool:

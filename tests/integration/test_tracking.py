@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.tracking import tracking_environment
+from infra.tracking import is_complete, tracking_environment
 
 ROOT = Path(__file__).parents[2]
 STEPS = 5
@@ -61,7 +61,10 @@ def test_two_writers_on_a_new_database_both_show_their_run_once_even_when_sent_a
     for writer in writers:
         finish(writer)
     (folders[0] / "journal" / "tracking.json").unlink()  # as if how far it came had been lost: all is sent again
+    assert is_complete(folders[1])
+    assert not is_complete(folders[0])
     finish(start(folders[0]))
+    assert is_complete(folders[0])
     for folder in folders:
         run, curve = shown(home, folder.name)
         assert run.info.status == "FINISHED"

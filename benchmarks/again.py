@@ -1,0 +1,44 @@
+"""A finished smoke, asked for again: `martlet run smoke` against `dvc repro` in the same workspace (both find nothing to do).
+
+Run it with `make bench-again`, after `make smoke`. One JSON line a figure; exit code 1 where one falls short.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROUNDS = 7
+GOAL = 2.0  # times the peer: two questions more are asked (is the tree edited, is the run sealed), and a table is printed
+
+
+def seconds(command: list[str], folder: Path) -> float:
+    """Wall time of one command, which must end well."""
+    clock = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    return time.perf_counter() - clock
+
+
+def main() -> int:
+    """Alternates the two, prints medians and their ratio."""
+    tools, root = Path(sys.executable).parent, Path.cwd()
+    ours = [str(tools / "martlet"), "run", "smoke"]
+    done = subprocess.run(ours, check=True, capture_output=True, text=True).stdout
+    if "nothing to do" not in done:
+        sys.exit("error: the smoke had something to do; run this again")
+    workspace = Path(done.rsplit("release: ", 1)[1].strip()).parents[1]
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+    os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    pairs = [(seconds(ours, root), seconds([str(tools / "dvc"), "repro"], workspace)) for _ in range(ROUNDS)]
+    mine, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(a / b for a, b in pairs)
+    figure = {"bench": "again", "ours": round(mine, 3), "peer": round(peer, 3), "peer_name": "dvc repro", "unit": "s"}
+    print(json.dumps({**figure, "ratio": round(ratio, 3), "goal": f"<= {GOAL}", "pass": ratio <= GOAL}))
+    return 0 if ratio <= GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What stages wrote in, the values that MLflow takes out: points of curves, names, rows of a table."""
+
+import re
+from typing import Any
+
+from mlflow.entities import Metric
+
+NOT_CURVES = {"step", "time"}
+
+
+def curve_points(stage: str, line: dict[str, Any]) -> list[Metric]:
+    """One point for each number of a line; the journal's time makes sending it twice harmless."""
+    keys = [key for key, value in line.items() if key not in NOT_CURVES and isinstance(value, int | float)]
+    return [Metric(f"{stage}/{key}", float(line[key]), int(line["time"]), int(line["step"])) for key in keys]
+
+
+def metric_name(stage: str, key: str) -> str:
+    """A name that MLflow accepts: `ja/*` is a fine name for a text, but not for a metric."""
+    return re.sub(r"[^\w\-. :/]", "_", f"{stage}/{key}")
+
+
+def score_rows(report: dict[str, dict[str, float]]) -> dict[str, list[Any]]:
+    """The report of `evaluate` as columns: measure, base, trained."""
+    bits = [(f"bits per byte, {lang}", report["base_bits_per_byte"][lang], report["model_bits_per_byte"][lang])
+            for lang in report["base_bits_per_byte"]]
+    rows = bits + [(name, report["base"][name], report["model"][name]) for name in report["base"]]
+    return {"measure": [r[0] for r in rows], "base": [r[1] for r in rows], "trained": [r[2] for r in rows]}
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as one mapping of dotted paths."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list) and value and isinstance(value[0], dict | list):
+        items = dict(enumerate(value)).items()
+    else:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
