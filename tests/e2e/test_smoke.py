@@ -103,7 +103,7 @@ def test_another_learning_rate_runs_train_and_what_follows(line: tuple[Clone, st
     assert outcomes(changed.stdout) == {s: "ran" if s in later else "restored" for s in STAGES}
     (second,) = [w for w in clone.workspaces if w != first]
     assert record(second, "train")["parameters"]["learning_rate"] == 5e-4
-    assert record(first, "train")["parameters"]["learning_rate"] == 1e-3
+    assert record(first, "train")["parameters"]["learning_rate"] == 2e-3
 
 
 def test_what_ran_is_recoverable_from_git_alone(line: tuple[Clone, str]) -> None:
