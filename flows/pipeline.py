@@ -1,5 +1,6 @@
 """DVC's answer to "is it done?", asked inside this process; and the child that reproduces one stage."""
 
+import logging
 import os
 import shutil
 import signal
@@ -43,6 +44,7 @@ class Pipeline:
         quiet_dvc()
         from dvc.repo import Repo
 
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # switches its bars off too: the terminal has one
         self.repo = Repo(str(workspace.path))
 
     def unchanged(self, stage: str) -> bool:

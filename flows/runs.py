@@ -96,7 +96,7 @@ def show_status() -> None:
     for folder in sorted(folders, key=lambda p: p.stat().st_mtime, reverse=True):
         done = sum((folder / "artifacts" / "records" / stage / "record.json").exists() for stage in STAGES)
         tags = sorted(name for name in sealed if name.split("/")[1].split(".")[0] == folder.name)
-        table.add_row(folder.name, f"{done} of {len(STAGES)}", ", ".join(tags) or "—", str(folder))
+        table.add_row(folder.name, f"{done} of {len(STAGES)}", ", ".join(tags) or "—", os.path.relpath(folder))
     CONSOLE.print(table)
 
 
