@@ -1,6 +1,7 @@
 """A fresh clone of the project as it stands, and the command run in it as a newcomer would."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,7 @@ class Clone:
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments], cwd=self.path, env=self.environment(**more), text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509  (it takes no lock)
         )
 
     def run(self, *arguments: str, timeout: int = 900, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -52,6 +54,11 @@ class Clone:
     def workspaces(self) -> list[Path]:
         """The worktrees of its runs."""
         return sorted(p for p in (self.home / "runs").glob("*") if p.is_dir())
+
+
+def listen_to_ctrl_c() -> None:
+    """As on a terminal: where the tests run in the background, their children would inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_clone(folder: Path) -> Clone:
