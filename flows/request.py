@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import ParameterError
-from components.params import Params, read_yaml, validate_params
+from components.params import Params, validate_params
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Recipe = StrEnum("Recipe", {path.stem: path.stem for path in sorted(RECIPES.glob("*.yaml"))})  # type: ignore[misc]
@@ -111,11 +111,6 @@ def child(node: Any, part: str, path: str) -> Any:
 def key_in(node: dict[Any, Any], part: str) -> Any:
     """The key of a mapping that is written `part` (a YAML key may be a number)."""
     return next((key for key in node if str(key) == part), None)
-
-
-def read_recipe(path: Path) -> object:
-    """A recipe of the working tree, parsed. Raises `ParameterError`."""
-    return read_yaml(path)
 
 
 def render(params: Params) -> str:

@@ -9,12 +9,11 @@ from flows.workspace import Workspace
 
 
 class Row(BaseModel):
-    """One stage of the summary. `seconds` is this run's; `made_seconds` what making the output took, whenever that was."""
+    """One stage of the summary; `seconds` is what it took in this flow run."""
 
     stage: str
     outcome: str
     seconds: float
-    made_seconds: float
     headline: str
 
 
@@ -56,7 +55,4 @@ def summarise(workspace: Workspace, results: dict[str, StageResult], seconds: fl
 
 def row(record: Record, result: StageResult) -> Row:
     """One line of the table."""
-    return Row(
-        stage=record.stage, outcome=result.outcome, seconds=result.seconds, made_seconds=record.seconds,
-        headline=record.headline,
-    )
+    return Row(stage=record.stage, outcome=result.outcome, seconds=result.seconds, headline=record.headline)
