@@ -7,8 +7,9 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.fertility import tokens_per_character
+from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.models import INDEX, check_rows, copy_tokenizer, read_config, weight_files
-from components.formats.tokenizers import load_tokenizer, write_fast_tokenizer
+from components.formats.tokenizers import load_tokenizer
 
 CONFIGURATION = ("config.json", "generation_config.json", INDEX)
 

@@ -13,9 +13,11 @@ from components.expand.fertility import tokens_per_character
 from components.expand.sentencepiece import SentencePieceExpander
 from components.expand.vocabulary import append_pieces, choose_pieces, distinct_characters, train_pieces, without_prefix
 from components.expand.weights import check_matrices, enlarge
+from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.files import write_json
 from components.formats.models import check_rows, copy_tokenizer, read_config
-from components.formats.tokenizers import Proto, load_tokenizer, read_proto, tokenizer_of, write_fast_tokenizer
+from components.formats.sentencepieces import Proto, read_proto, tokenizer_of
+from components.formats.tokenizers import load_tokenizer
 
 
 def expand(fields: SentencePieceExpander, journal: Journal, model: Path, text: Path, output: Path) -> ExpandReport:

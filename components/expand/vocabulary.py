@@ -14,7 +14,7 @@ import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from components.errors import InputError
-from components.formats.tokenizers import BYTE, NORMAL, SPACE, Proto
+from components.formats.sentencepieces import BYTE, NORMAL, SPACE, Proto
 
 JAPANESE = re.compile(
     "[\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"

@@ -65,7 +65,7 @@ class DeepSpeedTrainer(Training, Trainer):
         output.mkdir(parents=True, exist_ok=True)
         copy_tokenizer(model, output)
         if not (output / "tokenizer.json").exists():
-            from components.formats.tokenizers import write_fast_tokenizer
+            from components.formats.fast_tokenizers import write_fast_tokenizer
 
             write_fast_tokenizer(output, maximum_length=self.maximum_positions)
         attempt = self._prepare(context, model, tokens, output)

@@ -18,7 +18,9 @@ from components.expand.sentencepiece import SentencePieceExpander
 from components.expand.vocabulary import distinct_characters
 from components.expand.weights import EMBEDDING, HEAD
 from components.formats.documents import Document, write_documents
-from components.formats.tokenizers import Tokenizer, load_tokenizer, read_proto, tokenizer_of, write_fast_tokenizer
+from components.formats.fast_tokenizers import write_fast_tokenizer
+from components.formats.sentencepieces import read_proto, tokenizer_of
+from components.formats.tokenizers import Tokenizer, load_tokenizer
 from tests.fakes import make_context
 
 BASE, PIECES = 32_000, 34_000

@@ -20,7 +20,8 @@ from components.expand.sentencepiece import SentencePieceExpander
 from components.expand.vocabulary import append_pieces, choose_pieces, split, train_pieces, without_prefix
 from components.expand.weights import EMBEDDING, HEAD, enlarge, enlarged
 from components.formats.documents import Document, write_documents
-from components.formats.tokenizers import NORMAL, load_tokenizer, read_proto, tokenizer_of
+from components.formats.sentencepieces import NORMAL, read_proto, tokenizer_of
+from components.formats.tokenizers import load_tokenizer
 from tests.fakes import make_context
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, write_tokenizer
 

@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.formats.tokenizers import (
-    NORMAL,
-    SPACE,
-    USER_DEFINED,
-    build_fast_tokenizer,
-    load_tokenizer,
-    tokenizer_of,
-    write_fast_tokenizer,
-)
+from components.formats.fast_tokenizers import build_fast_tokenizer, write_fast_tokenizer
+from components.formats.sentencepieces import NORMAL, SPACE, USER_DEFINED, tokenizer_of
+from components.formats.tokenizers import load_tokenizer
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 
 PROTO = tiny_proto()
@@ -100,7 +94,7 @@ def test_loaded_tokenizer_knows_its_size_and_its_ends(tmp_path: Path) -> None:
 
 
 def test_absent_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tokenizer\.model does not exist"):
+    with pytest.raises(InputError, match=r"neither tokenizer\.model nor tokenizer\.json"):
         load_tokenizer(tmp_path)
 
 

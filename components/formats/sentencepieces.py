@@ -1,0 +1,85 @@
+"""A model folder's `tokenizer.model` in, its ModelProto and SentencePiece's own answers out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from components.errors import InputError
+from components.formats.tokenizers import Tokenizer
+
+Proto: TypeAlias = Any
+"""A `ModelProto` of sentencepiece, which comes without types."""
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+"""SentencePiece's piece types, as numbered in sentencepiece_model.proto."""
+
+SPACE = "\u2581"
+"""What SentencePiece writes for a space."""
+
+
+@dataclass(frozen=True)
+class SentencePieceTokenizer(Tokenizer):
+    """A SentencePiece tokenizer: `processor` is a `sentencepiece.SentencePieceProcessor`."""
+
+    processor: Any
+
+    def encode(self, text: str) -> list[int]:
+        """As the port says."""
+        ids: list[int] = self.processor.encode(text)
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As the port says."""
+        ids: list[list[int]] = self.processor.encode(list(texts), num_threads=1)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """As the port says."""
+        text: str = self.processor.decode(list(ids))
+        return text
+
+
+def tokenizer_of(proto: Proto) -> SentencePieceTokenizer:
+    """The tokenizer that a ModelProto describes."""
+    from sentencepiece import SentencePieceProcessor
+
+    processor = SentencePieceProcessor(model_proto=proto.SerializeToString())
+    bos, eos = (number if number >= 0 else None for number in (processor.bos_id(), processor.eos_id()))
+    return SentencePieceTokenizer(processor.get_piece_size(), bos, eos, processor)
+
+
+def read_proto(folder: Path) -> Proto:
+    """`tokenizer.model` as a ModelProto. Raises `InputError` where it is absent, unreadable or of another family."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+
+    path = folder / "tokenizer.model"
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Name a model folder that holds a SentencePiece tokenizer.")
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise InputError(f"{path} is no SentencePiece model ({error}). Fetch it again.") from None
+    _check_family(proto, path)
+    return proto
+
+
+def _check_family(proto: Proto, path: Path) -> None:
+    """Raises `InputError` unless the model is of the family that Llama 2 and Mistral use, which is all we convert."""
+    trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
+    demands = {
+        "BPE, not unigram": trainer.model_type == trainer.BPE,
+        "byte fallback": trainer.byte_fallback,
+        "a BOS and an EOS piece": min(trainer.bos_id, trainer.eos_id) >= 0,
+        "no normalisation (identity)": not normalizer.precompiled_charsmap,
+        "spaces kept as they are": normalizer.escape_whitespaces and not normalizer.remove_extra_whitespaces,
+        "spaces before words": not trainer.treat_whitespace_as_suffix,
+        "no user-defined pieces": all(piece.type not in (USER_DEFINED, UNUSED) for piece in proto.pieces),
+    }
+    if missing := [name for name, met in demands.items() if not met]:
+        raise InputError(
+            f"{path}: a SentencePiece model as Llama 2 and Mistral have it was expected; it lacks: {', '.join(missing)}. "
+            "Name a base model with such a tokenizer."
+        )
