@@ -16,6 +16,7 @@ from components.clean.swallow import SwallowCleaner
 from components.collect.warc import WarcCollector
 from components.errors import ParameterError
 from components.evaluate.lm_eval import LMEvaluator
+from components.expand.byte_level import ByteLevelExpander
 from components.expand.keep import KeepVocabulary
 from components.expand.sentencepiece import SentencePieceExpander
 from components.pack.keep import KeepUnpacked
@@ -26,7 +27,7 @@ from components.train.keep import KeepWeights
 
 Collect: TypeAlias = WarcCollector
 Clean = Annotated[SwallowCleaner | KeepPages, Field(discriminator="kind")]
-Expand = Annotated[SentencePieceExpander | KeepVocabulary, Field(discriminator="kind")]
+Expand = Annotated[SentencePieceExpander | ByteLevelExpander | KeepVocabulary, Field(discriminator="kind")]
 Pack = Annotated[MixturePacker | KeepUnpacked, Field(discriminator="kind")]
 Train = Annotated[DeepSpeedTrainer | KeepWeights, Field(discriminator="kind")]
 Evaluate: TypeAlias = LMEvaluator
@@ -116,7 +117,7 @@ def found(item: object) -> str:
 def _kinds() -> frozenset[str]:
     """Every alternative's `kind`: pydantic puts them into the key's path, where a reader does not expect them."""
     kinds: set[str] = set()
-    queue: list[type[Component]] = [Component]
+    queue: list[type[Fields]] = [Fields]
     while queue:
         for child in queue.pop().__subclasses__():
             queue.append(child)

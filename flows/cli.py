@@ -10,6 +10,8 @@ app = typer.Typer(
     name="martlet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Continual pre-training as one reproducible line.",
 )
+tokenizer = typer.Typer(no_args_is_help=True, help="Look into a tokenizer.")
+app.add_typer(tokenizer, name="tokenizer")
 RecipeName = Annotated[str, typer.Argument(help="a file of recipes/, without its suffix, such as smoke")]
 Assignments = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a parameter")]
 Reference = Annotated[str, typer.Option("--ref", help="git commit, branch or tag; empty: the tree as it stands")]
@@ -48,6 +50,22 @@ def ui(
     from flows.ui import serve
 
     serve(Path.cwd(), prefect_port, mlflow_port)
+
+
+@tokenizer.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="a folder that holds a tokenizer, Martlet's or any other")],
+    base: Annotated[Path | None, typer.Option(help="the tokenizer before it was enlarged")] = None,
+    text: Annotated[list[str], typer.Option(metavar="NAME=PATH", help="text to measure on; may be given again")] = [],  # noqa: B006
+    fuzz: Annotated[int, typer.Option(min=0, help="how many random strings to try")] = 10_000,
+    output: Annotated[Path | None, typer.Option(help="a folder for check.json, check.md and check.png")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="characters of each text")] = 2_000_000,
+) -> None:
+    """Measure a tokenizer, compare it with its base, and say whether it can be trusted: exit code 1 where it cannot."""
+    from flows.tokenizers import Asked, check_tokenizer_folder
+
+    if not check_tokenizer_folder(Asked(path, base, text, fuzz, output, limit)):
+        raise typer.Exit(1)
 
 
 def main() -> None:

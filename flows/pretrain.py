@@ -1,5 +1,6 @@
 """The line as a Prefect flow: a request in, every stage reproduced in its own workspace, a sealed run out."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,8 +73,16 @@ def reproduce(run: Run, stage: str) -> StageResult:
 
         result = run_stage(run.workspace, stage, environment, run.lock, line)
     run.results[stage] = result
+    show_pages(run.workspace, stage)
     run.display.end(stage, result.outcome, result.seconds)
     return result
+
+
+def show_pages(workspace: Workspace, stage: str) -> None:
+    """Puts the Markdown pages of a stage's result on Prefect's page, whether it ran now or before."""
+    for page in sorted((workspace.path / "artifacts" / stage).glob("*.md")):
+        key = re.sub("[^a-z0-9]+", "-", f"{stage}-{page.stem}".lower()).strip("-")
+        create_markdown_artifact(markdown=page.read_text(encoding="utf-8"), key=key, description=workspace.run)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def write_text_and_model(folder: Path) -> None:
 def packer(**changes: Any) -> MixturePacker:
     """Nine parts of Japanese, one of English."""
     fields: dict[str, Any] = {
-        "kind": "mixture", "version": 1, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
+        "kind": "mixture", "version": 2, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
         "mixture": [{"text": "ja/*", "weight": 0.9}, {"text": "en/*", "weight": 0.1}],
     }  # fmt: skip
     return MixturePacker(**(fields | changes))

@@ -59,13 +59,16 @@ class LMEvaluator(Evaluator):
         # all of this must stand before the first import of huggingface_hub and datasets
         os.environ.update(OFFLINE)
         from components.evaluate.worker import Evaluation
+        from components.evaluate.worker_tokenizer import check_tokenizer
 
+        for folder in (base, model):
+            check_tokenizer(folder, context.journal)
         evaluation = Evaluation(self, context, benchmarks)
         return evaluation.run({BASE: base, TRAINED: model}, text, output)
 
 
 def check_model(folder: Path) -> None:
-    """Raises `InputError` or `TokenizerMismatch` unless the folder holds a model and the tokenizer it was trained with."""
+    """Raises `InputError` or `TokenizerMismatch` unless the folder holds a model and a tokenizer whose sizes agree."""
     from tokenizers import Tokenizer
 
     read_config(folder)

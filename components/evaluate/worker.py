@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from components.base import Context
@@ -23,6 +23,7 @@ from components.evaluate.table import render_table
 from components.evaluate.worker_bits import Ruler, choose_texts, count_bytes, digest_texts
 from components.evaluate.worker_harness import Asking, HarnessModel, ask, kept_warnings, load_tasks
 from components.evaluate.worker_plot import draw_scores
+from components.evaluate.worker_tokenizer import auto_tokenizer
 from components.formats.documents import heldout_file, read_documents
 from components.formats.files import write_text
 from components.formats.scores import BASE, TRAINED, Score, Scores, TaskScore, TextScore
@@ -140,8 +141,7 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     gpu = torch.cuda.is_available()
     dtype: Any = "auto" if gpu else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+    return model.to("cuda" if gpu else "cpu").eval(), auto_tokenizer(folder)
 
 
 def task_score(benchmark: CheckedBenchmark, measured: Mapping[str, Measured]) -> TaskScore:

@@ -6,23 +6,28 @@ from components.base import Component, Context, Report, abstractmethod
 
 
 class ExpandReport(Report):
-    """Vocabulary sizes, and tokens per character on held-out text before and after, by language."""
+    """Vocabulary sizes, characters by script, and tokens per character on held-out text by language; before and after."""
 
     base_pieces: int
     added_pieces: int
     pieces: int
+    characters_before: dict[str, int]
+    characters_after: dict[str, int]
     tokens_per_character_before: dict[str, float]
     tokens_per_character_after: dict[str, float]
 
     def headline(self) -> str:
-        """Pieces added, tokens per character before and after."""
+        """Pieces added, tokens per character before and after; that nothing changed, where nothing did."""
         before, after = self.tokens_per_character_before, self.tokens_per_character_after
+        if not self.added_pieces:
+            kept = ", ".join(f"{lang} {before[lang]:.3f}" for lang in sorted(before))
+            return f"vocabulary kept: {self.pieces:,} pieces, nothing changed; tokens per character {kept}"
         change = ", ".join(f"{lang} {before[lang]:.3f} → {after[lang]:.3f}" for lang in sorted(before))
         return f"{self.base_pieces:,} + {self.added_pieces:,} = {self.pieces:,} pieces; tokens per character {change}"
 
 
 class Expander(Component):
-    """Writes a model folder (`components.formats.models`): weights, config, `tokenizer.model`, `tokenizer.json`."""
+    """Writes a model folder (`components.formats.models`) with its tokenizer and, where it adds, `expansion.json`."""
 
     @abstractmethod
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:

@@ -1,28 +1,43 @@
-"""Clean training documents in, the runs of text to train a vocabulary on out."""
+"""Clean training documents in, the text to train a vocabulary on out, and the lines that the trainer reads."""
 
 import hashlib
 import heapq
 import re
+import shlex
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
 
+from components.expand.growth import Share
 from components.formats.documents import Document, read_documents, training_files
 
 RUN = re.compile(r"[^\x00-\x7f\u2581\s]{1,1000}")
 """Text between spaces, line ends and ASCII: no new piece may hold these, so merges across them would be wasted."""
 
-
-def training_texts(text: Path, pattern: str, maximum_characters: int, seed: int) -> list[str]:
-    """The training documents of the sources that match, as `sample` takes them. Raises `EmptyCorpus`."""
-    files = training_files(text, pattern)
-    return list(sample((document for path in files for document in read_documents(path)), maximum_characters, seed))
+WORD_BORDER = "\x1f"
+"""What stands between MeCab's words in a line for the trainer. It is ASCII, so no run holds it."""
 
 
-def runs_of(texts: Iterable[str]) -> Iterator[str]:
-    """The non-ASCII runs of the texts, each of 1 to 1,000 characters: SentencePiece skips what exceeds 4,192 bytes."""
-    return (run.group() for text in texts for run in RUN.finditer(text))
+def training_texts(text: Path, shares: Sequence[Share], maximum_characters: int, seed: int) -> dict[str, list[str]]:
+    """For each pattern, the training documents as `sample` takes them, up to its share. Raises `EmptyCorpus`."""
+    limits = budgets([share.weight for share in shares], maximum_characters)
+    taken = {}
+    for share, limit in zip(shares, limits, strict=True):
+        documents = (document for path in training_files(text, share.text) for document in read_documents(path))
+        taken[share.text] = list(sample(documents, limit, seed))
+    return taken
+
+
+def budgets(weights: Sequence[float], total: int) -> list[int]:
+    """`total` divided by the weights, by largest remainder; the earlier of two equals gets the character left over."""
+    exact = [Fraction(weight) * total / sum(map(Fraction, weights)) for weight in weights]
+    whole = [int(share) for share in exact]
+    order = sorted(range(len(exact)), key=lambda place: (whole[place] - exact[place], place))
+    for place in order[: total - sum(whole)]:
+        whole[place] += 1
+    return whole
 
 
 def sample(documents: Iterable[Document], maximum_characters: int, seed: int) -> Iterator[str]:
@@ -44,3 +59,24 @@ def sample(documents: Iterable[Document], maximum_characters: int, seed: int) ->
     for _, _, text in sorted(taken, reverse=True):
         yield text[:room]
         room -= min(room, len(text))
+
+
+def runs_of(texts: Iterable[str]) -> Iterator[str]:
+    """The non-ASCII runs of the texts, each of 1 to 1,000 characters: SentencePiece skips what exceeds 4,192 bytes."""
+    return (run.group() for text in texts for run in RUN.finditer(text))
+
+
+def training_lines(texts: Iterable[str], segmentation: str | None) -> Iterator[str]:
+    """The runs, with `WORD_BORDER` between the words of each where a segmentation is named."""
+    runs = runs_of(texts)
+    return runs if segmentation is None else map(mecab_borders(), runs)
+
+
+def mecab_borders() -> Callable[[str], str]:
+    """What puts a border between the words of a run, as MeCab with UniDic (the package unidic-lite) finds them."""
+    import fugashi
+    import unidic_lite
+
+    folder = shlex.quote(unidic_lite.DICDIR)  # named, or fugashi takes another UniDic that happens to be installed
+    tagger = fugashi.GenericTagger(f"-Owakati -r {folder}/mecabrc -d {folder}")
+    return lambda run: WORD_BORDER.join(tagger.parse(run).split())

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, TokenizerMismatch
+from components.formats.safetensors_stream import read_header
 
 TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
 )
 INDEX = "model.safetensors.index.json"
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+"""The two matrices with a row for every piece, as Mistral, Mixtral and Llama name them."""
+PADDING_ROWS = "padding_rows"
+"""The key of config.json that says how many rows after the last piece's belong to none; absent where there are none."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -43,16 +48,8 @@ def tensor_shapes(folder: Path) -> dict[str, list[int]]:
 
     Raises `InputError` where a file is of another kind or cut off.
     """
-    from safetensors import SafetensorError, safe_open
-
-    shapes: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="numpy") as shard:
-                shapes |= {name: shard.get_slice(name).get_shape() for name in shard.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise InputError(f"{path} is no whole safetensors file ({error}). Fetch or write it again.") from None
-    return shapes
+    headers = (read_header(path) for path in sorted(folder.glob("*.safetensors")))
+    return {tensor.name: list(tensor.shape) for header in headers for tensor in header.tensors}
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -63,12 +60,27 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
+def padding_rows(folder: Path) -> int:
+    """How many rows config.json says the matrices have after the last piece's. Raises `InputError` where it is no number."""
+    rows = read_config(folder).get(PADDING_ROWS, 0)
+    if not isinstance(rows, int) or rows < 0:
+        raise InputError(
+            f"{folder / 'config.json'}: {PADDING_ROWS} is {rows!r}; expected how many rows. Run `dvc repro expand`."
+        )
+    return rows
+
+
 def check_rows(folder: Path, pieces: int) -> None:
-    """Raises `TokenizerMismatch` unless the embedding has one row for each of the tokenizer's pieces."""
-    shapes = tensor_shapes(folder)
-    rows = shapes.get("model.embed_tokens.weight", [0])[0]
-    if rows != pieces:
+    """Raises `TokenizerMismatch` unless the embedding has a row for each of the tokenizer's pieces, and its padding rows.
+
+    Raises `InputError` where there is no embedding.
+    """
+    shape, padding = tensor_shapes(folder).get(EMBEDDING), padding_rows(folder)
+    if shape is None:
+        raise InputError(f"{folder} holds no {EMBEDDING}. Name a whole model of Mistral's, Mixtral's or Llama's kind.")
+    if shape[0] != pieces + padding:
+        stated = f" (expected {pieces + padding:,}: config.json states {padding:,} padding rows)" if padding else ""
         raise TokenizerMismatch(
-            f"{folder}: the tokenizer has {pieces:,} pieces but the embedding has {rows:,} rows. "
+            f"{folder}: the tokenizer has {pieces:,} pieces but the embedding has {shape[0]:,} rows{stated}. "
             "Take both from the same stage: run `dvc repro expand`, or point the input at a matching model."
         )

@@ -63,6 +63,7 @@ def read_proto(folder: Path) -> Proto:
     except DecodeError as error:
         raise InputError(f"{path} is no SentencePiece model ({error}). Fetch it again.") from None
     _check_family(proto, path)
+    _check_distinct(proto, path)
     return proto
 
 
@@ -82,4 +83,16 @@ def _check_family(proto: Proto, path: Path) -> None:
         raise InputError(
             f"{path}: a SentencePiece model as Llama 2 and Mistral have it was expected; it lacks: {', '.join(missing)}. "
             "Name a base model with such a tokenizer."
+        )
+
+
+def _check_distinct(proto: Proto, path: Path) -> None:
+    """Raises `InputError` where a piece, special or not, occurs twice: one of the two ids could never be had."""
+    texts = [piece.piece for piece in proto.pieces]
+    if len(set(texts)) < len(texts):
+        twice = next(text for text in texts if texts.count(text) > 1)
+        ids = [number for number, text in enumerate(texts) if text == twice]
+        raise InputError(
+            f"{path}: the piece {twice!r} occurs {len(ids)} times, with the ids {ids}; once was expected. "
+            "Fetch the model again."
         )

@@ -25,7 +25,7 @@ class MixturePacker(Packer):
     """
 
     kind: Literal["mixture"]
-    version: Literal[1]
+    version: Literal[2]
     sequence_length: int = Field(gt=0)
     seed: int = Field(ge=0)
     mixture: tuple[Share, ...] = Field(min_length=1)
@@ -40,27 +40,32 @@ class MixturePacker(Packer):
         return mixture
 
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
-        """Raises `InputError` without a tokenizer, `EmptyCorpus` where a source does not fill one sample."""
-        from components.formats.documents import training_files
-        from components.formats.tokens import TokenIndex, describe_source, write_index, write_source
-        from components.pack.worker import Tokenisers, describe_tokenizer
+        """Raises `EmptyCorpus` where a source does not fill one sample, `InputError` without a tokenizer that has an EOS.
 
-        tokenizer = describe_tokenizer(model)
+        Raises `TokenizerMismatch` where the tokenizer's files contradict each other.
+        """
+        from components.formats.digests import digest_file
+        from components.formats.documents import training_files
+        from components.formats.tokenizers import tokenizer_file
+        from components.formats.tokens import TokenIndex, describe_source, token_dtype, write_index, write_source
+        from components.pack.worker import Tokenisers, packing_behaviour
+
+        behaviour = packing_behaviour(model)
+        dtype = token_dtype(behaviour.pieces)
         files = [training_files(text, share.text) for share in self.mixture]
         sources = []
-        with Tokenisers(tokenizer.path, context.site.workers) as tokenisers:
+        with Tokenisers(model, context.site.workers) as tokenisers:
             for number, share in enumerate(self.mixture):
                 key = source_key(number, share.text)
-                write_source(output, key, tokenizer.dtype, tokenisers.tokenise(files[number]))
-                source = describe_source(output, key, share.text, share.weight, self.sequence_length)
+                write_source(output, key, dtype, tokenisers.tokenise(files[number]))
+                source = describe_source(output, key, share.text, share.weight, self.sequence_length, behaviour)
                 context.journal.progress(number + 1, len(self.mixture), f"{share.text}: {source.tokens:,} tokens")
                 sources.append(source)
         write_index(
             output,
             TokenIndex(
-                version=1, sequence_length=self.sequence_length, seed=self.seed, dtype=tokenizer.dtype,
-                vocabulary=tokenizer.pieces, bos=tokenizer.bos, eos=tokenizer.eos, tokenizer=tokenizer.sha256,
-                sources=tuple(sources),
+                version=2, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
+                tokenizer=digest_file(tokenizer_file(model)), sources=tuple(sources), behaviour=behaviour,
             ),
         )
         whole = sum(source.weight for source in sources)

@@ -14,12 +14,11 @@ from tokenizers import Tokenizer
 
 from components.errors import InputError, TokenizerMismatch
 from components.formats.files import write_json
-from components.formats.models import check_rows, read_config, tensor_shapes
+from components.formats.models import EMBEDDING, HEAD, check_rows, padding_rows, read_config, tensor_shapes
 from components.publish.weights import read_tensors
 from components.records import Record
 
 DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,19 @@ def checked_config(folder: Path, records: Sequence[Record]) -> ReleaseConfig:
 
 
 def check_vocabulary(folder: Path, values: dict[str, Any]) -> None:
-    """config.json, embedding, output head and tokenizer name the same number of pieces."""
+    """config.json, embedding and output head have a row for each of the tokenizer's pieces, and the padding rows stated."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise InputError(f"{path} does not exist: a release needs its tokenizer. Run `dvc repro expand train`.")
     pieces = Tokenizer.from_file(str(path)).get_vocab_size()
     check_rows(folder, pieces)
-    head = tensor_shapes(folder).get(HEAD, [pieces])[0]
+    rows = pieces + padding_rows(folder)
+    head = tensor_shapes(folder).get(HEAD, [rows])[0]
     for name, found in (("config.json's vocab_size", values.get("vocab_size")), ("the output head", head)):
-        if found != pieces:
+        if found != rows:
+            padding = f" and config.json states {rows - pieces:,} padding rows" if rows > pieces else ""
             raise TokenizerMismatch(
-                f"{folder}: the tokenizer has {pieces:,} pieces but {name} says {found}. "
+                f"{folder}: the tokenizer has {pieces:,} pieces{padding} but {name} says {found}. "
                 "Take all of them from the same stage: run `dvc repro expand train`."
             )
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from components.base import Context
 from components.errors import InputError
+from components.formats.behaviour import FILE
 from components.formats.digests import digest_path
 from components.formats.files import write_text
 from components.formats.models import copy_tokenizer
@@ -45,6 +46,8 @@ class FolderPublisher(Publisher):
         output.mkdir(parents=True, exist_ok=True)
         release_weights(model, output, self.maximum_shard_megabytes * 1_000_000)
         copy_tokenizer(model, output)
+        if (model / FILE).exists():
+            copy_file(model / FILE, output)
         config.write(output)
         copy_file(scores / SCORES_FILE, output)
         copy_file(scores / PICTURE, output)

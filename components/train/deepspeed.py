@@ -7,20 +7,26 @@ the newest checkpoint and ends with the same bytes.
 import shutil
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
-from components.base import Context
-from components.errors import InputError, TokenizerMismatch, WorkerFailed
+from components.base import Context, Journal
+from components.errors import InputError, WorkerFailed
+from components.formats.behaviour import compare, write_behaviour
 from components.formats.digests import digest_file
 from components.formats.files import write_text
+from components.formats.framing import folder_behaviour
 from components.formats.models import check_rows, copy_tokenizer, read_config, tensor_shapes
+from components.formats.tokenizers import tokenizer_file
 from components.train import checkpoints
 from components.train.attempt import Attempt, Outcome, Training
 from components.train.batches import BatchPlan
 from components.train.contract import Trainer, TrainReport
 from components.train.metrics import read_lines
+
+if TYPE_CHECKING:
+    from components.formats.tokens import TokenIndex
 
 ENVIRONMENT = {
     # cuBLAS is deterministic only with a fixed workspace
@@ -59,7 +65,7 @@ class DeepSpeedTrainer(Training, Trainer):
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
         """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
-        self._check_inputs(model, tokens)
+        index = self._check_inputs(context.journal, model, tokens)
         plan = BatchPlan(self.global_batch_size, context.site.train_micro_batch_size, context.site.train_processes)
         plan.check(context.site.name)
         output.mkdir(parents=True, exist_ok=True)
@@ -68,6 +74,7 @@ class DeepSpeedTrainer(Training, Trainer):
             from components.formats.fast_tokenizers import write_fast_tokenizer
 
             write_fast_tokenizer(output, maximum_length=self.maximum_positions)
+        write_behaviour(output, index.behaviour)
         attempt = self._prepare(context, model, tokens, output)
         write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
         (context.scratch / "outcome.json").unlink(missing_ok=True)
@@ -87,20 +94,15 @@ class DeepSpeedTrainer(Training, Trainer):
             last_loss=losses[-1]["loss"],
         )
 
-    def _check_inputs(self, model: Path, tokens: Path) -> None:
-        """Raises `TokenizerMismatch` or `InputError` before any process is started."""
-        from components.formats.tokens import read_index
+    def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":
+        """The tokens' index. Raises `TokenizerMismatch` or `InputError` before any process is started."""
+        from components.formats.tokens import check_frames, read_index
 
         index = read_index(tokens)
-        tokenizer = model / "tokenizer.model"
-        found = digest_file(tokenizer) if tokenizer.exists() else "missing"
-        if found != index.tokenizer:
-            raise TokenizerMismatch(
-                f"{tokens} was packed with a tokenizer of {index.vocabulary:,} pieces (SHA-256 {index.tokenizer[:12]}…), "
-                f"but {tokenizer} is another one ({found[:12]}…). Pack with the tokenizer of the model that is trained."
-            )
+        check_tokenizer(tokens, index, model, journal)
+        check_frames(tokens, index)
         if self.architecture is None:
-            check_rows(model, index.vocabulary)
+            check_rows(model, index.behaviour.pieces)
             if self.router_auxiliary_loss is not None and not read_config(model).get("num_local_experts"):
                 raise InputError(
                     f"router_auxiliary_loss is {self.router_auxiliary_loss}, but {model} has no experts. Set it to null."
@@ -110,6 +112,7 @@ class DeepSpeedTrainer(Training, Trainer):
                 f"{tokens} was packed for a sequence_length of {index.sequence_length:,}, but training asks for "
                 f"{self.sequence_length:,}. Give pack and train the same sequence_length."
             )
+        return index
 
     def _prepare(self, context: Context, model: Path, tokens: Path, output: Path) -> Attempt:
         """Clears what a crash left half-written, and chooses the checkpoint to go on from."""
@@ -137,6 +140,17 @@ class DeepSpeedTrainer(Training, Trainer):
             checkpoint=checkpoint.absolute() if checkpoint else None,
             step=step,
         )
+
+
+def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Journal) -> None:
+    """Raises `TokenizerMismatch` unless the model's tokenizer does what the one did that the tokens were packed with."""
+    file = tokenizer_file(model)
+    compare(
+        index.behaviour, folder_behaviour(model), made=f"the tokens in {tokens}", where=str(file),
+        remedy="Run the pack stage again with this tokenizer, or train the model that the tokens were packed for.",
+    )
+    if digest_file(file) != index.tokenizer:
+        journal.say(f"{file} has other bytes than at packing, and does the same with every piece and every golden string")
 
 
 def check_outcome(path: Path, steps: int) -> None:

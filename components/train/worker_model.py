@@ -29,7 +29,7 @@ def build_config(training: Training, model: Path, index: TokenIndex) -> Any:
 def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) -> Any:
     """A Mistral's or a Mixtral's configuration of this shape, with the tokenizer's vocabulary."""
     common = {
-        "vocab_size": index.vocabulary,
+        "vocab_size": index.behaviour.pieces,
         "hidden_size": shape.hidden_size,
         "intermediate_size": shape.intermediate_size,
         "num_hidden_layers": shape.layers,
@@ -41,8 +41,8 @@ def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) ->
         "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
         "rms_norm_eps": RMS_NORM_EPSILON,
         "initializer_range": INITIAL_DEVIATION,
-        "bos_token_id": index.bos,
-        "eos_token_id": index.eos,
+        "bos_token_id": index.behaviour.bos,
+        "eos_token_id": index.behaviour.eos,
     }
     if shape.experts is None:
         return MistralConfig(**common)

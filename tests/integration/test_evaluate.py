@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,11 +15,14 @@ import yaml
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch
 from components.evaluate.contract import EvaluateReport
 from components.evaluate.lm_eval import LMEvaluator
+from components.formats.behaviour import write_behaviour
 from components.formats.digests import digest_folder
 from components.formats.documents import Document, write_documents
+from components.formats.framing import folder_behaviour
 from components.formats.scores import BASE, TRAINED, read_scores
 from tests.fakes import SITE, FakeJournal, make_context
 from tests.tiny_models import write_model
+from tests.tokenizer_files import edit_fast_tokenizer
 
 SMOKE = yaml.safe_load(Path("recipes/smoke.yaml").read_text(encoding="utf-8"))["evaluate"]
 TEXTS = {
@@ -126,6 +130,23 @@ def test_a_tokenizer_of_another_model_is_refused_before_anything_is_loaded(input
         (tmp_path / name).symlink_to(inputs / name)
     with pytest.raises(TokenizerMismatch, match="259 pieces but the embedding has 300 rows"):
         evaluate(tmp_path, tmp_path)
+
+
+def test_a_model_whose_tokenizer_was_changed_since_its_training_is_refused_before_anything_is_loaded(
+    inputs: Path, tmp_path: Path
+) -> None:
+    for name in ("base", "text"):
+        (tmp_path / name).symlink_to(inputs / name)
+    model = shutil.copytree(inputs / "model", tmp_path / "model")
+    write_behaviour(model, folder_behaviour(model))
+    edit_fast_tokenizer(model, lambda values: values["pre_tokenizer"].update(add_prefix_space=True))
+    with pytest.raises(TokenizerMismatch, match=r"'The martlet has no feet.*' gives \d+ ids \["):
+        evaluate(tmp_path, tmp_path)
+
+
+def test_a_model_without_a_fingerprint_is_evaluated_and_said(evaluated: tuple[EvaluateReport, Path, FakeJournal]) -> None:
+    said = [line for line in evaluated[2].lines if "has no tokenizer_behaviour.json" in line]
+    assert [line.split(" has no")[0].rsplit("/")[-1] for line in said] == ["base", "model"]
 
 
 def test_a_model_without_its_tokenizer_is_refused(inputs: Path, tmp_path: Path) -> None:

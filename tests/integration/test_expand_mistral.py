@@ -16,17 +16,19 @@ from safetensors import safe_open
 from components.expand.contract import ExpandReport
 from components.expand.sentencepiece import SentencePieceExpander
 from components.expand.vocabulary import distinct_characters
-from components.expand.weights import EMBEDDING, HEAD
 from components.formats.documents import Document, write_documents
 from components.formats.fast_tokenizers import write_fast_tokenizer
+from components.formats.models import EMBEDDING, HEAD
 from components.formats.sentencepieces import read_proto, tokenizer_of
 from components.formats.tokenizers import Tokenizer, load_tokenizer
 from tests.fakes import make_context
 
 BASE, PIECES = 32_000, 34_000
 FIELDS = {
-    "kind": "sentencepiece", "version": 1, "pieces": PIECES, "multiple_of": 8, "trained_pieces": 4000, "text": "ja/*",
-    "maximum_characters": 4_000_000, "character_coverage": 0.9997, "initialise": "mean_of_subpieces", "seed": 1234,
+    "kind": "sentencepiece", "version": 2, "pieces": PIECES, "multiple_of": 8, "padding_rows": 0, "base_padding_rows": 0,
+    "text": [{"text": "ja/*", "weight": 1.0}], "maximum_characters": 4_000_000, "segmentation": None,
+    "trained_pieces": 4000, "character_coverage": 0.9997, "characters": {"hiragana": 83, "katakana": 87, "kanji": 1700},
+    "initialise": {"kind": "mean_of_subpieces"}, "seed": 1234,
 }
 READ_BACK = """
 import json, sys

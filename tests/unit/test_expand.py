@@ -14,12 +14,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from components.errors import EmptyCorpus, InputError, ParameterError, TokenizerMismatch
-from components.expand.corpus import runs_of, sample, training_texts
 from components.expand.keep import KeepVocabulary
 from components.expand.sentencepiece import SentencePieceExpander
-from components.expand.vocabulary import append_pieces, choose_pieces, split, train_pieces, without_prefix
-from components.expand.weights import EMBEDDING, HEAD, enlarge, enlarged
+from components.expand.sentencepiece_vocabulary import without_prefix
 from components.formats.documents import Document, write_documents
+from components.formats.models import EMBEDDING, HEAD
 from components.formats.sentencepieces import NORMAL, read_proto, tokenizer_of
 from components.formats.tokenizers import load_tokenizer
 from tests.fakes import make_context
@@ -27,13 +26,12 @@ from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, write_tokenizer
 
 PROTO = tiny_proto()
 PIECES = len(PROTO.pieces)
-SCORES = {piece.piece: piece.score for piece in PROTO.pieces if piece.type == NORMAL}
-PIECE_TEXT = st.sampled_from(sorted(SCORES))
 BARE = tokenizer_of(without_prefix(PROTO))
 FIELDS = {
-    "kind": "sentencepiece", "version": 1, "pieces": PIECES + 48 - PIECES % 16, "multiple_of": 16,
-    "trained_pieces": 500, "text": "ja/*", "maximum_characters": 10_000, "character_coverage": 1.0,
-    "initialise": "mean_of_subpieces", "seed": 1,
+    "kind": "sentencepiece", "version": 2, "pieces": PIECES + 48 - PIECES % 16, "multiple_of": 16, "padding_rows": 0,
+    "base_padding_rows": 0, "text": [{"text": "ja/*", "weight": 1.0}], "maximum_characters": 10_000, "segmentation": None,
+    "trained_pieces": 500, "character_coverage": 1.0,
+    "characters": {"hiragana": None, "katakana": None, "kanji": None}, "initialise": {"kind": "mean_of_subpieces"}, "seed": 1,
 }
 
 
@@ -70,105 +68,7 @@ def bits(tensor: torch.Tensor) -> bytes:
     return tensor.contiguous().view(torch.uint8).numpy().tobytes()
 
 
-# the vocabulary
-
-@settings(max_examples=300, deadline=None)
-@given(st.text(sorted(piece for piece in SCORES if len(piece) == 1), max_size=40) | st.lists(PIECE_TEXT).map("".join))
-def test_reachability_is_judged_by_the_very_splitting_of_sentencepiece(text: str) -> None:
-    assert split(text, SCORES) == BARE.processor.encode(text, out_type=str)
-
-
-def test_training_twice_gives_the_same_pieces() -> None:
-    assert train_pieces(JAPANESE, 500, 1.0) == train_pieces(JAPANESE, 500, 1.0)
-
-
-def test_new_pieces_hold_japanese_and_neither_ascii_nor_spaces() -> None:
-    trained = ["read", "▁帰", "3時", "é", "→", "――", "読む", "読", "む", "帰"]
-    assert choose_pieces(trained, PROTO, 10) == ["読む", "読", "む"]
-
-
-def test_characters_come_before_merges_and_every_character_of_a_merge_has_a_piece() -> None:
-    trained = ["試験", "職人", "試", "験", "職", "人"]
-    assert choose_pieces(trained, PROTO, 4) == ["試", "験", "職", "人"]
-    assert choose_pieces(trained, PROTO, 5) == ["試験", "試", "験", "職", "人"]
-    assert choose_pieces(trained[:4], PROTO, 9) == ["試験", "試", "験"]
-
-
-def test_piece_that_older_merges_forestall_is_left_out() -> None:
-    trained, letters = ["橋舟", "雨川", "橋舟雨川"], ["橋", "舟", "雨", "川"]
-    assert choose_pieces(trained, append_pieces(PROTO, letters), 9) == trained
-    assert choose_pieces(trained, append_pieces(PROTO, [*letters, "舟雨"]), 9) == ["橋舟", "雨川"]  # 橋 舟雨 川
-
-
-def test_base_pieces_keep_id_score_and_type_and_new_scores_fall_strictly_in_float32() -> None:
-    added = [chr(0x4E00 + place) for place in range(10_800)]
-    merged = append_pieces(PROTO, added)
-    assert [piece.SerializeToString() for piece in merged.pieces[:PIECES]] == [
-        piece.SerializeToString() for piece in PROTO.pieces
-    ]
-    assert merged.normalizer_spec == PROTO.normalizer_spec
-    scores = np.array([piece.score for piece in merged.pieces[PIECES:]], dtype=np.float32)
-    lowest = min(piece.score for piece in PROTO.pieces if piece.score > -1e8)
-    assert (np.diff(scores) < 0).all()
-    assert -1e8 < scores.min() < scores.max() < lowest
-
-
-def test_scores_that_float32_cannot_tell_apart_are_refused() -> None:
-    base = tiny_proto()
-    base.pieces[-20].score = -(2.0**24) + 1
-    with pytest.raises(InputError, match="not exact in float32"):
-        append_pieces(base, ["橋", "舟"])
-
-
-# the text
-
-def test_sample_does_not_depend_on_the_order_of_the_files() -> None:
-    documents = [document(number, f"{number}番目の舟が橋をくぐる。" * 3) for number in range(50)]
-    forwards, backwards = (list(sample(order, 200, seed=1)) for order in (documents, documents[::-1]))
-    assert forwards == backwards
-    assert forwards != list(sample(documents, 200, seed=2))
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.text("舟橋雨", max_size=40)), st.integers(1, 300))
-def test_sample_takes_exactly_what_it_may_and_only_whole_documents_but_the_last(texts: list[str], limit: int) -> None:
-    documents = [document(number, text) for number, text in enumerate(texts)]
-    taken = list(sample(documents, limit, seed=1))
-    whole = list(sample(documents, 10**9, seed=1))
-    assert sum(map(len, taken)) == min(limit, sum(map(len, texts)))
-    assert sorted(whole) == sorted(texts)
-    assert "".join(taken) == "".join(whole)[:limit]
-
-
-def test_training_text_is_nfkc_without_ascii_and_spaces(tmp_path: Path) -> None:
-    text = "ﾂﾊﾞﾒが１２羽、barn へ\n㍻の春に\u3000帰る。"
-    write_documents(tmp_path / "train/ja/essays.jsonl.gz", [document(1, text)])
-    texts = training_texts(tmp_path, "ja/*", 1000, 1)
-    assert list(runs_of(texts)) == ["ツバメが", "羽、", "へ", "平成の春に", "帰る。"]
-
-
-def test_run_longer_than_the_trainer_accepts_is_cut_and_not_skipped() -> None:
-    assert [len(run) for run in runs_of(["舟" * 2500])] == [1000, 1000, 500]
-
-
 # the weights
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_new_row_is_the_float32_mean_rounded_once(dtype: torch.dtype) -> None:
-    matrix = torch.randn(40, 16, generator=torch.Generator().manual_seed(1)).to(dtype)
-    subpieces = [[3], [1, 2], [5, 6, 7], [9, 9, 4, 8, 30, 31]]
-    grown = enlarged(matrix, subpieces)
-    assert bits(grown[:40]) == bits(matrix)
-    wanted = [np.mean(matrix[rows].float().numpy(), axis=0, dtype=np.float32) for rows in subpieces]
-    assert bits(grown[40:]) == bits(torch.from_numpy(np.stack(wanted)).to(dtype))
-
-
-def test_rounding_each_sum_would_give_other_rows() -> None:
-    """The control of the test above: in bfloat16 the order of rounding shows."""
-    matrix = torch.randn(40, 16, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
-    twice = (matrix[5] + matrix[6] + matrix[7]) / 3
-    assert bits(enlarged(matrix, [[5, 6, 7]])[40]) != bits(twice)
-
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 def test_expanded_model_keeps_old_bits_and_starts_new_rows_from_subpieces(tmp_path: Path, tied: bool) -> None:
@@ -216,25 +116,6 @@ def test_every_new_piece_is_what_its_own_text_splits_into(tmp_path: Path) -> Non
     bare = tokenizer_of(without_prefix(proto))
     places = range(PIECES, len(proto.pieces))
     assert [bare.encode(proto.pieces[place].piece) for place in places] == [[place] for place in places]
-
-
-def test_shards_are_copied_through_and_the_index_counts_the_new_rows(tmp_path: Path) -> None:
-    model, output = write_model(tmp_path / "model"), tmp_path / "enlarged"
-    tensors = load_file(model / "model.safetensors")
-    (model / "model.safetensors").unlink()
-    names = {name: f"model-{n:05}-of-00003.safetensors" for n, name in enumerate(sorted(tensors), 1)}
-    for name, file in names.items():
-        save_file({name: tensors[name]}, model / file, metadata={"format": "pt"})
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    index = {"metadata": {"total_size": size}, "weight_map": names}
-    (model / "model.safetensors.index.json").write_text(json.dumps(index))
-    enlarge(model, output, [[1, 2], [3]])
-    grown = {name: load_file(output / file)[name] for name, file in names.items()}
-    untouched = names["model.norm.weight"]
-    assert (output / untouched).read_bytes() == (model / untouched).read_bytes()
-    written = json.loads((output / "model.safetensors.index.json").read_text())
-    assert written["weight_map"] == names
-    assert written["metadata"]["total_size"] == sum(t.nbytes for t in grown.values()) == size + 2 * 2 * 8 * 2
 
 
 # what is refused
@@ -297,7 +178,7 @@ def test_vocabulary_that_is_no_multiple_is_refused_with_its_neighbours() -> None
 def test_text_without_japanese_is_refused(tmp_path: Path) -> None:
     model, text = write_model(tmp_path / "model"), write_text(tmp_path / "text")
     write_documents(text / "train/en/essays.jsonl.gz", [document(1, ENGLISH[0], "en")])
-    fields = SentencePieceExpander.model_validate(FIELDS | {"text": "en/*"})
+    fields = SentencePieceExpander.model_validate(FIELDS | {"text": [{"text": "en/*", "weight": 1.0}]})
     with pytest.raises(EmptyCorpus, match="no text but ASCII"):
         fields.run(make_context(tmp_path), model, text, tmp_path / "enlarged")
 

@@ -1,19 +1,27 @@
 """Packing: BOS + text + EOS, the same bytes at any number of workers, and clear words where something is missing."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import sentencepiece
 from pydantic import ValidationError
 
-from components.errors import EmptyCorpus, InputError
+from components.errors import EmptyCorpus, InputError, TokenizerMismatch
+from components.formats.behaviour import behaviour_of
 from components.formats.digests import digest_folder
 from components.formats.documents import read_documents, training_files
+from components.formats.fast_tokenizers import write_fast_tokenizer
+from components.formats.tokenizers import load_tokenizer
 from components.formats.tokens import TokenShards
 from components.pack.keep import KeepUnpacked
+from tests import byte_levels
 from tests.fakes import SITE, make_context
 from tests.tiny_training import packer, write_text_and_model
+from tests.tokenizer_files import delay_merge, lose_bos
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +72,7 @@ def test_a_source_without_text_is_named_before_anything_is_tokenised(inputs: Pat
 
 
 def test_a_model_without_a_tokenizer_is_refused(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has no tokenizer\.model"):
+    with pytest.raises(InputError, match=r"holds no tokenizer: neither tokenizer\.model nor tokenizer\.json"):
         packer().run(make_context(tmp_path), text=inputs / "text", model=tmp_path, output=tmp_path / "tokens")
 
 
@@ -79,3 +87,72 @@ def test_what_was_kept_unpacked_is_refused_as_tokens(inputs: Path, tmp_path: Pat
     assert report.headline() == "nothing packed"
     with pytest.raises(InputError, match="nothing was packed"):
         TokenShards(tmp_path / "tokens")
+
+
+def pack_with(inputs: Path, folder: Path, model: Path) -> TokenShards:
+    """The text of the inputs, packed with another tokenizer."""
+    context = make_context(folder, site=replace(SITE, workers=1))
+    packer().run(context, text=inputs / "text", model=model, output=folder / "tokens")
+    return TokenShards(folder / "tokens")
+
+
+def test_the_index_states_what_the_tokenizer_does_and_what_was_counted(inputs: Path, tmp_path: Path) -> None:
+    shards = pack(inputs, tmp_path / "tokens")
+    assert shards.index.behaviour == behaviour_of(load_tokenizer(inputs / "model"))
+    for source in shards.index.sources:
+        largest = int(np.fromfile(tmp_path / "tokens" / f"{source.key}.bin", dtype="<u2").max())
+        assert (source.bos_fraction, source.eos_fraction, source.largest_id) == (1.0, 1.0, largest)
+
+
+@pytest.fixture
+def both(inputs: Path, tmp_path: Path) -> Path:
+    """The model folder with both tokenizer files."""
+    shutil.copytree(inputs / "model", tmp_path / "model")
+    write_fast_tokenizer(tmp_path / "model", 512)
+    return tmp_path / "model"
+
+
+def test_a_tokenizer_json_of_another_tokenizer_is_refused_with_the_string(inputs: Path, both: Path, tmp_path: Path) -> None:
+    delay_merge(both, "h", "e")
+    words = r'tokenizer\.json is not the tokenizer of .*"def land\(height\).*" gives \d+ ids'
+    with pytest.raises(TokenizerMismatch, match=words):
+        pack_with(inputs, tmp_path, both)
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_a_tokenizer_json_that_lost_its_bos_is_refused(inputs: Path, both: Path, tmp_path: Path) -> None:
+    lose_bos(both)
+    with pytest.raises(TokenizerMismatch, match="BOS is none, expected 1"):
+        pack_with(inputs, tmp_path, both)
+
+
+@pytest.mark.parametrize(("family", "bos"), [("smollm", None), ("llama", "<|endoftext|>")])
+def test_a_byte_level_tokenizer_packs_as_transformers_splits(
+    family: str, bos: str | None, inputs: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    model = byte_levels.write(tmp_path / "model", byte_levels.small(family))
+    shards = pack_with(inputs, tmp_path, model)
+    theirs: Any = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    assert shards.index.behaviour.bos == (theirs.convert_tokens_to_ids(bos) if bos else None)
+    expected: list[int] = []
+    for path in training_files(inputs / "text", "ja/*"):
+        for document in read_documents(path):
+            expected += [*theirs(document.text, split_special_tokens=True)["input_ids"], theirs.eos_token_id]
+    assert np.fromfile(tmp_path / "tokens/0-ja.bin", dtype="<u2").tolist() == expected
+    assert shards.index.sources[0].bos_fraction == (1.0 if bos else None)
+
+
+def test_a_byte_level_tokenizer_gives_the_same_bytes_in_any_number_of_workers(inputs: Path, tmp_path: Path) -> None:
+    model = byte_levels.write(tmp_path / "model", byte_levels.small("llama"))
+    for workers in (1, 2):
+        context = make_context(tmp_path, site=replace(SITE, workers=workers))
+        packer().run(context, text=inputs / "text", model=model, output=tmp_path / f"{workers}")
+    assert digest_folder(tmp_path / "1") == digest_folder(tmp_path / "2")
+
+
+def test_a_tokenizer_without_an_eos_is_refused(inputs: Path, tmp_path: Path) -> None:
+    model = byte_levels.write(tmp_path / "model", byte_levels.small("smollm"), eos_token=None)
+    with pytest.raises(InputError, match=r"tokenizer\.json has no EOS, which must end every document"):
+        pack_with(inputs, tmp_path, model)

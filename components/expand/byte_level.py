@@ -1,0 +1,34 @@
+"""A base model with a byte-level `tokenizer.json` and clean text in, a model with more pieces out.
+
+The fields are in `growth`, the work is in `growth_worker`, which is imported when the stage runs: parameters stay light.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from components.base import Context
+from components.expand.contract import Expander, ExpandReport
+from components.expand.growth import Growth
+
+
+class ByteLevelExpander(Growth, Expander):
+    """For bases such as SmolLM2, Llama 3 and Qwen: what `sentencepiece` does, with merges in the place of scores.
+
+    Ids and merges of the base stay as they are, and so does the splitting of every text without a Japanese character or
+    an ideographic space. A character whose leading bytes the base does not join takes a piece for these as well, out of the
+    same room. The rows start as in arXiv 2404.17790, section 3.
+    """
+
+    kind: Literal["byte_level"]
+    version: Literal[1]
+
+    def obstacles(self) -> list[str]:
+        """Packages of the segmentation that are not installed."""
+        return self.missing_packages()
+
+    def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
+        """As the contract says. Raises `ParameterError` where `pieces` is not above the base model's."""
+        from components.expand.byte_level_vocabulary import ByteLevelVocabulary
+        from components.expand.growth_worker import Expansion
+
+        return Expansion(self, ByteLevelVocabulary.of(model), context.journal).run(model, text, output)

@@ -1,0 +1,23 @@
+"""Characters in, how many belong to each Japanese script out: by Unicode block, as Swallow's announcement counts them."""
+
+import re
+from collections.abc import Iterable
+
+BLOCKS = {"hiragana": "\u3040-\u309f", "katakana": "\u30a0-\u30ff", "kanji": "\u4e00-\u9fff"}
+"""The blocks Hiragana, Katakana and CJK Unified Ideographs, as ranges of a regular expression."""
+
+JAPANESE = re.compile(
+    "[\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+)
+"""Punctuation, kana, kanji and width forms of CJK."""
+
+
+def block_of(character: str) -> str | None:
+    """The name of the character's block; None outside of the three."""
+    return next((name for name, block in BLOCKS.items() if re.match(f"[{block}]", character)), None)
+
+
+def count_characters(characters: Iterable[str]) -> dict[str, int]:
+    """How many different hiragana, katakana and kanji there are."""
+    present = set(characters)
+    return {name: sum(bool(re.match(f"[{block}]", char)) for char in present) for name, block in BLOCKS.items()}

@@ -1,0 +1,99 @@
+"""Names and paths in, the domains to measure on out: a name and its documents."""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from components.errors import EmptyCorpus, InputError
+
+SAMPLES = Path(__file__).parent / "samples"
+SAMPLE_NAMES = ("japanese", "japanese-technical", "english", "code")
+PACKED = (".jsonl", ".jsonl.gz")
+PLAIN = {
+    ".txt", ".md", ".rst", ".tex", ".html", ".csv", ".py", ".c", ".h", ".cc", ".cpp", ".hpp", ".java", ".js", ".ts", ".go",
+    ".rs", ".rb", ".sh", ".sql", ".json", ".yaml", ".yml", ".toml", ".xml", ".css",
+}
+"""What a folder is searched for; a file that is named itself may have any suffix."""
+
+
+def sample_domains() -> dict[str, list[str]]:
+    """The small texts that come with the package, so that the command says something anywhere."""
+    return {name: [(SAMPLES / f"{name}.txt").read_text(encoding="utf-8")] for name in SAMPLE_NAMES}
+
+
+def read_domains(named: Mapping[str, Path], limit: int) -> tuple[dict[str, list[str]], list[str]]:
+    """The documents of each domain, at most `limit` characters of each, and what was left out in words.
+
+    A `clean` stage's output folder becomes a domain for each of its held-out languages. Raises `InputError` where a path
+    cannot be read, `EmptyCorpus` where there is no text.
+    """
+    domains: dict[str, list[str]] = {}
+    notes: list[str] = []
+    for name, path in named.items():
+        for domain, files in files_of(name, path, notes).items():
+            documents = list(limited((text for file in files for text in read_file(file)), limit))
+            if not any(map(str.strip, documents)):
+                raise EmptyCorpus(f"{path} holds no text for the domain {domain!r}. Name a file with text in it.")
+            domains[domain] = documents
+            if sum(map(len, documents)) == limit:
+                notes.append(f"{domain}: only the first {limit:,} characters were read (--limit).")
+    return domains, notes
+
+
+def files_of(name: str, path: Path, notes: list[str]) -> dict[str, list[Path]]:
+    """The files of each domain that the path stands for."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist (--text {name}=…). Name a file or a folder of text.")
+    if path.is_file():
+        return {name: [path]}
+    if heldout := sorted((path / "heldout").glob("*.jsonl.gz")):
+        return {f"{name}-{file.name.removesuffix('.jsonl.gz')}": [file] for file in heldout}
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    readable = [file for file in files if file.name.endswith(PACKED) or file.suffix.lower() in PLAIN]
+    if not readable:
+        others = f"{len(files):,} files of other kinds"
+        raise EmptyCorpus(f"{path} holds no text file ({others}). Name .txt, .jsonl or source files.")
+    if len(readable) < len(files):
+        notes.append(f"{name}: {len(files) - len(readable):,} files of other kinds were left out.")
+    return {name: readable}
+
+
+def read_file(path: Path) -> Iterator[str]:
+    """The documents of one file: each line's `text` of JSON lines, the whole of any other file."""
+    try:
+        if not path.name.endswith(PACKED):
+            yield path.read_text(encoding="utf-8")
+            return
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            yield from (text_of(line, path, number) for number, line in enumerate(lines, 1) if line.strip())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start:,}). Convert it, or name another file.") from None
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path} cannot be read ({error}). Name another file, or mend this one.") from None
+
+
+def text_of(line: str, path: Path, number: int) -> str:
+    """The `text` of one JSON line."""
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise InputError(f"{path}, line {number:,}: a JSON object with a `text` was expected. Name a file of such lines.")
+    return text
+
+
+def limited(documents: Iterator[str], limit: int) -> Iterator[str]:
+    """Documents up to `limit` characters; the last one is cut."""
+    room = limit
+    for document in documents:
+        if not room:
+            return
+        yield document[:room]
+        room -= min(room, len(document))
+
+
+def whole(texts: Sequence[str]) -> list[str]:
+    """The texts as UTF-8 can hold them: half a surrogate pair, which JSON can spell, becomes a question mark."""
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
