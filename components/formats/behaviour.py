@@ -16,7 +16,7 @@ from components.errors import InputError, TokenizerMismatch
 from components.formats.digests import digest_value
 from components.formats.files import write_json
 from components.formats.golden import GOLDEN
-from components.formats.tokenizers import Tokenizer
+from components.formats.tokenizers import Tokenizer, frame
 
 FILE = "tokenizer_behaviour.json"
 SHOWN = 8
@@ -50,12 +50,6 @@ def behaviour_of(tokenizer: Tokenizer) -> Behaviour:
         document=frame(ids[0], tokenizer.bos, tokenizer.eos), reachable=reachable, vocabulary=vocabulary,
         golden=dict(zip(GOLDEN, ids, strict=True)),
     )
-
-
-def frame(ids: Sequence[int], bos: int | None, eos: int | None) -> list[int]:
-    """A document: BOS and EOS around the ids of its text, as far as there are such."""
-    before, behind = ([] if piece is None else [piece] for piece in (bos, eos))
-    return [*before, *ids, *behind]
 
 
 def _digest_vocabulary(tokenizer: Tokenizer) -> tuple[int, str]:

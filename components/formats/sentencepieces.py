@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from components.errors import InputError
 from components.formats.tokenizers import Tokenizer
 
@@ -33,6 +36,13 @@ class SentencePieceTokenizer(Tokenizer):
         """As the port says."""
         ids: list[list[int]] = self.processor.encode(list(texts), num_threads=1)
         return ids
+
+    def encode_documents(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """As the port says; arrays come straight from SentencePiece, no list of numbers is made."""
+        framed: list[NDArray[np.int32]] = self.processor.encode(
+            list(texts), num_threads=1, return_type="numpy", add_bos=self.bos is not None, add_eos=self.eos is not None,
+        )
+        return framed
 
     def decode(self, ids: Sequence[int]) -> str:
         """As the port says."""

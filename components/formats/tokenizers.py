@@ -8,8 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,21 @@ class Tokenizer(ABC):
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, on one thread."""
 
+    def encode_documents(self, texts: Sequence[str]) -> "list[NDArray[np.int32]]":
+        """The ids of each text as a document: `frame`d, on one thread; the fast path of a corpus."""
+        import numpy as np
+
+        return [np.asarray(frame(ids, self.bos, self.eos), dtype=np.int32) for ids in self.encode_batch(texts)]
+
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; special tokens say nothing."""
+
+
+def frame(ids: Sequence[int], bos: int | None, eos: int | None) -> list[int]:
+    """A document: BOS and EOS around the ids of its text, as far as there are such."""
+    before, behind = ([] if piece is None else [piece] for piece in (bos, eos))
+    return [*before, *ids, *behind]
 
 
 def tokenizer_file(folder: Path) -> Path:

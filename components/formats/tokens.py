@@ -76,7 +76,9 @@ def token_dtype(vocabulary: int) -> Literal["<u2", "<u4"]:
     return "<u2" if vocabulary <= LARGEST_16_BIT_VOCABULARY else "<u4"
 
 
-def write_source(folder: Path, key: str, dtype: str, documents: Iterable[tuple[str, Tokens]]) -> tuple[int, int]:
+def write_source(
+    folder: Path, key: str, dtype: str, documents: Iterable[tuple[str, NDArray[np.int32] | Tokens]]
+) -> tuple[int, int]:
     """Writes the three files of one source in the order given; returns how many documents and tokens there are."""
     folder.mkdir(parents=True, exist_ok=True)
     offsets, limit = [0], np.iinfo(dtype).max

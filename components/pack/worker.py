@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import InputError
-from components.formats.behaviour import Behaviour, frame
+from components.formats.behaviour import Behaviour
 from components.formats.documents import read_documents
 from components.formats.framing import document_tokenizer, folder_behaviour
 from components.formats.tokenizers import Tokenizer, tokenizer_file
 
 Text = tuple[str, str]
 """A document's id and text."""
-Tokenised = tuple[str, NDArray[np.int64]]
+Tokenised = tuple[str, NDArray[np.int32]]
 """A document's id and its tokens."""
 
 DOCUMENTS_A_TASK = 32
@@ -50,11 +50,8 @@ def tokenise_for(model: Path, texts: list[Text]) -> list[Tokenised]:
 
 def tokenise(tokenizer: Tokenizer, texts: list[Text]) -> list[Tokenised]:
     """`BOS + text + EOS` of each document, in order; without a BOS where the tokenizer has none."""
-    lists = tokenizer.encode_batch([text for _, text in texts])
-    return [
-        (name, np.asarray(frame(ids, tokenizer.bos, tokenizer.eos), dtype=np.int64))
-        for (name, _), ids in zip(texts, lists, strict=True)
-    ]
+    documents = tokenizer.encode_documents([text for _, text in texts])
+    return list(zip((name for name, _ in texts), documents, strict=True))
 
 
 class Tokenisers:

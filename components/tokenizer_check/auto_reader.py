@@ -76,6 +76,7 @@ def read_auto(folder: Path) -> Reader:
         raise InputError(message) from None
     if backend := getattr(tokenizer, "backend_tokenizer", None):
         return fast_reader_of(json.loads(backend.to_str()), "AutoTokenizer")
+    tokenizer.split_special_tokens = True
     return slow_reader(tokenizer)
 
 

@@ -140,6 +140,8 @@ def test_a_model_whose_tokenizer_was_changed_since_its_training_is_refused_befor
     model = shutil.copytree(inputs / "model", tmp_path / "model")
     write_behaviour(model, folder_behaviour(model))
     edit_fast_tokenizer(model, lambda values: values["pre_tokenizer"].update(add_prefix_space=True))
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps(config | {"intermediate_size": 96}), encoding="utf-8")  # fails to load
     with pytest.raises(TokenizerMismatch, match=r"'The martlet has no feet.*' gives \d+ ids \["):
         evaluate(tmp_path, tmp_path)
 

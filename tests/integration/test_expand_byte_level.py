@@ -97,7 +97,7 @@ def line(
     from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp(request.param)
-    write(folder / "model", train(request.param, [*manuals["en"], *code[::4], manuals["ja"][0]], BASE))
+    write(folder / "model", train(request.param, [*manuals["en"], *code[::4], manuals["ja"][0][:2000]], BASE))
     pieces = read_byte_level(folder / "model").pieces
     torch.manual_seed(1)
     config = LlamaConfig(
@@ -133,7 +133,7 @@ def test_auto_tokenizer_in_a_clean_process_agrees_with_the_corpus_path_on_every_
     line: Line, prose: dict[str, list[str]], code: list[str]
 ) -> None:
     before, after = line.tokenizers()
-    lines = [*ODD_LINES, *prose["ja"], *prose["en"], *code[::10]]
+    lines = [*ODD_LINES, *prose["ja"], *prose["en"][::3], *code[::20]]
     old, new = read_back(line.model, lines[:20]), read_back(line.output, lines)
     assert new["size"] == after.pieces == PIECES
     assert new["specials"] == old["specials"] == [before.bos, before.eos] == [after.bos, after.eos]
@@ -193,11 +193,15 @@ def test_base_is_the_beginning_and_its_rows_keep_their_bits(line: Line) -> None:
             torch.testing.assert_close(enlarged[len(rows):].float(), means, atol=0, rtol=2**-7)
 
 
-def test_japanese_takes_far_fewer_tokens_and_english_as_many(line: Line) -> None:
-    before, after = line.report.tokens_per_character_before, line.report.tokens_per_character_after
-    print(line.family, before, after)
-    assert after["ja"] < before["ja"] * 0.5
-    assert after["en"] == pytest.approx(before["en"], rel=0.01)
+def test_japanese_takes_far_fewer_tokens_and_english_as_many(line: Line, prose: dict[str, list[str]]) -> None:
+    reported = line.report.tokens_per_character_before, line.report.tokens_per_character_after
+    assert reported[1]["ja"] < reported[0]["ja"]
+    assert reported[1]["en"] == reported[0]["en"]
+    before, after = line.tokenizers()
+    # the manual is translated in parts only: its lines that are mostly Japanese
+    lines = [text for text in prose["ja"] if len(JAPANESE.findall(text)) > len(text) / 2]
+    assert len(lines) > 100
+    assert sum(map(len, after.encode_batch(lines))) < 0.5 * sum(map(len, before.encode_batch(lines)))
 
 
 def test_the_same_inputs_give_the_same_bytes(line: Line, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from components.errors import InputError, TokenizerMismatch
 from components.evaluate.worker_plot import draw_scores
+from components.formats.behaviour import write_behaviour
 from components.formats.digests import digest_folder
+from components.formats.framing import folder_behaviour
 from components.publish.contract import PublishReport
 from components.publish.folder import FolderPublisher
 from components.publish.lineage import read_lineage, verify
@@ -35,7 +37,8 @@ sys.stdout.write(f"{tokens['input_ids'].shape[1]} {output.shape[1]} {tokenizer.d
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """A trained model and its scores."""
-    write_model(tmp_path / "model", 3)
+    model = write_model(tmp_path / "model", 3)
+    write_behaviour(model, folder_behaviour(model))
     scores = tmp_path / "scores"
     scores.mkdir()
     make_scores().write(scores)
@@ -83,7 +86,7 @@ def test_a_release_holds_what_a_reader_needs_and_every_file_is_in_its_lineage(ma
     report, release = publish(made)
     names = {path.name for path in release.iterdir()}
     assert names >= {"README.md", "config.json", "generation_config.json", "lineage.json", "model.safetensors", "scores.json",
-                     "scores.png", "tokenizer.json", "tokenizer_config.json"}
+                     "scores.png", "tokenizer.json", "tokenizer_behaviour.json", "tokenizer_config.json"}
     assert set(read_lineage(release).files) == names - {"lineage.json"}
     assert verify(release) == []
     assert (report.files, report.location) == (len(names), "martlet-test")

@@ -12,7 +12,6 @@ from components.formats.behaviour import (
     Behaviour,
     behaviour_of,
     compare,
-    frame,
     read_behaviour,
     write_behaviour,
 )
@@ -21,7 +20,7 @@ from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.framing import bos_in_front, folder_behaviour
 from components.formats.golden import FRAMED, GOLDEN
 from components.formats.sentencepieces import NORMAL, tokenizer_of
-from components.formats.tokenizers import load_tokenizer
+from components.formats.tokenizers import frame, load_tokenizer
 from tests.byte_levels import FAMILIES, small, write
 from tests.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.vocabularies import tiny_proto, write_tokenizer

@@ -279,6 +279,32 @@ def test_merge_that_the_base_forestalls_is_left_out_even_where_whole_words_are_l
     assert [vocabulary.text_of(piece) for piece in added] == ["ぬ", "た", "たぬ"]
 
 
+def spelt(text: str) -> list[bytes]:
+    return [bytes([byte]) for byte in text.encode()]
+
+
+def test_merge_of_a_character_without_a_piece_of_its_own_is_left_out() -> None:
+    """The base has 鶴鶏 as a piece, and neither 鶴 nor 鶏."""
+    lead, tail, last = "鶴".encode()[:2], "鶴".encode()[2:], "鶏".encode()[2:]
+    base = joined("llama", (lead[:1], lead[1:]), (tail, lead), (lead, tail + lead), (lead + tail + lead, last))
+    vocabulary = ByteLevelVocabulary(base, HERE)
+    assert spell("鶴鶏".encode()) in vocabulary.ids
+    added = vocabulary.choose(Candidates(("ぬ",), ("鶴鶏ぬ", "ぬぬ")), 10)
+    assert [vocabulary.text_of(piece) for piece in added] == ["ぬ", "ぬぬ"]
+
+
+def test_character_is_left_out_where_the_base_has_its_leading_bytes_and_never_joins_them() -> None:
+    first, second, third, _ = spelt("𠮷")
+    base = joined("llama", (first, second), (second, third), (first, second + third))
+    assert ByteLevelVocabulary(base, HERE).choose(Candidates(("𠮷", "ぬ"), ()), 10) == [spell("ぬ".encode())]
+
+
+def test_japanese_punctuation_may_be_led_by_the_bytes_that_lead_the_ideographic_space() -> None:
+    vocabulary = ByteLevelVocabulary(byte_levels.train("llama", ENGLISH, 400), HERE)
+    added = vocabulary.choose(Candidates(("、", "。"), ()), 10)
+    assert added == [spell(text) for text in (b"\xe3\x80", "、".encode(), "。".encode())]
+
+
 def test_piece_that_holds_a_token_of_the_base_is_left_out_and_the_room_is_filled_with_the_next() -> None:
     """An added token that is not special is cut out of text before anything is joined: only the tokenizer itself knows."""
     base = small("qwen")
@@ -303,6 +329,13 @@ def test_base_stays_the_beginning_of_the_enlarged_vocabulary(family: str) -> Non
     assert new["merges"][: len(old["merges"])] == old["merges"]
     assert {type(merge) for merge in new["merges"]} == {str if family == "smollm" else list}
     assert {key: new[key] for key in old.keys() - {"vocab", "merges"}} == {k: old[k] for k in old.keys() - {"vocab", "merges"}}
+
+
+def test_every_way_of_joining_a_piece_is_a_merge_and_the_longest_left_side_comes_first() -> None:
+    vocabulary = VOCABULARIES["llama"]
+    enlarged = vocabulary.enlarged(vocabulary.choose(Candidates(("ぬ", "た"), ("たぬ", "ぬた", "たぬた")), 5))
+    said = [[vocabulary.text_of(part) for part in merge] for merge in enlarged["model"]["merges"][-4:]]
+    assert said == [["た", "ぬ"], ["ぬ", "た"], ["たぬ", "た"], ["た", "ぬた"]]
 
 
 @every_family

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
@@ -19,7 +17,7 @@ from components.expand.sentencepiece import SentencePieceExpander
 from components.expand.sentencepiece_vocabulary import without_prefix
 from components.formats.documents import Document, write_documents
 from components.formats.models import EMBEDDING, HEAD
-from components.formats.sentencepieces import NORMAL, read_proto, tokenizer_of
+from components.formats.sentencepieces import read_proto, tokenizer_of
 from components.formats.tokenizers import load_tokenizer
 from tests.fakes import make_context
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, write_tokenizer

@@ -94,6 +94,12 @@ def test_loaded_tokenizer_knows_its_size_and_its_ends(tmp_path: Path) -> None:
     assert (tokenizer.pieces, tokenizer.bos, tokenizer.eos) == (len(PROTO.pieces), 1, 2)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(ANY_TEXT | LIKELY_TEXT, max_size=8))
+def test_document_is_the_text_between_bos_and_eos_on_the_fast_path_too(texts: list[str]) -> None:
+    assert [ids.tolist() for ids in SLOW.encode_documents(texts)] == [[1, *SLOW.encode(text), 2] for text in texts]
+
+
 def test_absent_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"neither tokenizer\.model nor tokenizer\.json"):
         load_tokenizer(tmp_path)
