@@ -66,13 +66,17 @@ def encode_figure(folder: Path, text: Texts) -> dict[str, object]:
             tokens = (document for task in tasks for document in tokenise(tokenizer, task))
             write_source(Path(shard), "0-ja", token_dtype(tokenizer.pieces), tokens)
 
-    pairs = [(seconds(ours), seconds(lambda: processor.encode(documents, num_threads=1, return_type="numpy"))) for _ in range(ROUNDS)]
+    def theirs() -> None:
+        processor.encode(documents, num_threads=1, return_type="numpy")
+
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(ROUNDS)]
     characters = sum(map(len, documents))
     mine, peer = (characters / statistics.median(column) / 1e6 for column in zip(*pairs, strict=True))
     ratio = statistics.median(raw / own for own, raw in pairs)
     return {
-        "bench": "tokenizer-encode", "ours": round(mine, 3), "peer": round(peer, 3), "peer_name": "sentencepiece encode into numpy",
-        "unit": "million characters/s", "ratio": round(ratio, 3), "goal": f">= {ENCODE_GOAL}", "pass": ratio >= ENCODE_GOAL,
+        "bench": "tokenizer-encode", "ours": round(mine, 3), "peer": round(peer, 3),
+        "peer_name": "sentencepiece encode into numpy", "unit": "million characters/s", "ratio": round(ratio, 3),
+        "goal": f">= {ENCODE_GOAL}", "pass": ratio >= ENCODE_GOAL,
         "text": text.source, "characters": characters,
     }
 

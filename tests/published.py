@@ -36,6 +36,8 @@ STAGES: dict[str, dict[str, Any]] = {
     "expand": {
         "inputs": {"model": "collect/model", "text": "clean"}, "parameters": {"pieces": 259},
         "report": {"base_pieces": 200, "added_pieces": 59, "pieces": 259,
+                   "characters_before": {"hiragana": 58, "katakana": 76, "kanji": 1456},
+                   "characters_after": {"hiragana": 83, "katakana": 87, "kanji": 3208},
                    "tokens_per_character_before": {"en": 0.3, "ja": 1.1},
                    "tokens_per_character_after": {"en": 0.3, "ja": 0.7}},
     },

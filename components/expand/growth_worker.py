@@ -7,7 +7,7 @@ from pathlib import Path
 import sentencepiece
 
 from components.base import Journal
-from components.errors import EmptyCorpus, ParameterError
+from components.errors import EmptyCorpus, InputError, ParameterError
 from components.expand.candidates import find_candidates
 from components.expand.contract import ExpandReport
 from components.expand.corpus import runs_of, training_texts
@@ -19,6 +19,11 @@ from components.formats.files import write_json
 from components.formats.models import check_rows
 from components.formats.scripts import count_characters
 from components.formats.tokenizers import load_tokenizer
+from components.tokenizer_check.check import check_tokenizer, write_check
+from components.tokenizer_check.texts import read_domains, sample_domains
+
+CHECKED_CHARACTERS, FUZZED = 300_000, 2_000
+"""Of each language's held-out text, and random strings: some seconds. `martlet tokenizer check` takes any number."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Expansion:
             characters_after=self._characters(added), tokens_per_character_before=before, tokens_per_character_after=after,
         )
         self._write_expansion(output, report, texts, added)
+        self._prove(model, text, output)
         return report
 
     def _room(self, model: Path) -> int:
@@ -84,6 +90,21 @@ class Expansion:
         """Different characters by script, in the base's pieces and these."""
         new = {character for piece in added for character in self.vocabulary.text_of(piece) or ""}
         return count_characters(self.vocabulary.characters() | new)
+
+    def _prove(self, model: Path, text: Path, output: Path) -> None:
+        """`check.json`, `check.md` and `check.png`: what was promised, measured on the folder as it was written.
+
+        Raises `InputError` where a promise is broken, which the base's own peculiarities can do.
+        """
+        domains, _ = read_domains({"heldout": text}, CHECKED_CHARACTERS)
+        domains["code"] = sample_domains()["code"]
+        check = check_tokenizer(output, base=model, domains=domains, fuzz=FUZZED, progress=self.journal.progress)
+        write_check(check, output)
+        if broken := [f"{verdict.name}: {verdict.words}" for verdict in check.verdicts if verdict.passed is False]:
+            raise InputError(
+                f"The enlarged tokenizer of {model} does not keep what is promised of it: {'; '.join(broken)}. Look at the "
+                "base with `martlet tokenizer check`, and name another base model."
+            )
 
     def _write_expansion(
         self, output: Path, report: ExpandReport, texts: Mapping[str, Sequence[str]], added: Sequence[str]
