@@ -84,7 +84,18 @@ class Expansion:
                 f"candidates, {len(added):,} of them new to the base model; {room:,} are needed for expand.pieces = "
                 f"{growth.pieces:,}. Raise expand.trained_pieces (now {growth.trained_pieces:,}) or add text."
             )
+        self._check_targets(added)
         return added
+
+    def _check_targets(self, added: Sequence[str]) -> None:
+        """Raises `ParameterError` where the characters that were asked for did not fit."""
+        found = self._characters(added)
+        for name, target in self.growth.characters.model_dump().items():
+            if target is not None and found[name] != target:
+                raise ParameterError(
+                    f"expand.characters.{name} asks for {target:,}, but {len(added):,} new pieces bring it to "
+                    f"{found[name]:,} only. Raise expand.pieces (now {self.growth.pieces:,}), or lower the target."
+                )
 
     def _characters(self, added: Sequence[str]) -> dict[str, int]:
         """Different characters by script, in the base's pieces and these."""

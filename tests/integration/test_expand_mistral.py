@@ -7,15 +7,19 @@ import sys
 import sysconfig
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
+from tokenizers import Tokenizer as FastTokenizer
 
 from components.expand.contract import ExpandReport
 from components.expand.sentencepiece import SentencePieceExpander
-from components.expand.vocabulary import distinct_characters
 from components.formats.documents import Document, write_documents
 from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.models import EMBEDDING, HEAD
@@ -27,7 +31,7 @@ BASE, PIECES = 32_000, 34_000
 FIELDS = {
     "kind": "sentencepiece", "version": 2, "pieces": PIECES, "multiple_of": 8, "padding_rows": 0, "base_padding_rows": 0,
     "text": [{"text": "ja/*", "weight": 1.0}], "maximum_characters": 4_000_000, "segmentation": None,
-    "trained_pieces": 4000, "character_coverage": 0.9997, "characters": {"hiragana": 83, "katakana": 87, "kanji": 1700},
+    "trained_pieces": 4000, "character_coverage": 0.9997, "characters": {"hiragana": 83, "katakana": 87, "kanji": 1600},
     "initialise": {"kind": "mean_of_subpieces"}, "seed": 1234,
 }
 READ_BACK = """
@@ -166,9 +170,40 @@ def test_japanese_takes_fewer_tokens_and_english_the_same(line: Line) -> None:
     assert (line.report.base_pieces, line.report.added_pieces, line.report.pieces) == (BASE, PIECES - BASE, PIECES)
 
 
-def test_base_vocabulary_has_the_characters_that_its_announcement_counts(line: Line) -> None:
+def test_characters_are_counted_as_the_announcement_counts_them_and_meet_their_targets(line: Line) -> None:
     """58, 76 and 1,456 in Mistral's vocabulary: the "before" row of Swallow's announcement of 2024-03-11."""
-    assert distinct_characters(read_proto(line.model)) == {"hiragana": 58, "katakana": 76, "kanji": 1456}
+    check = json.loads((line.output / "check.json").read_text(encoding="utf-8"))
+    for found in (line.report.characters_before, check["characters_before"]["in_pieces"]):
+        assert found == {"hiragana": 58, "katakana": 76, "kanji": 1456}
+    for found in (line.report.characters_after, check["characters_after"]["in_pieces"]):
+        assert found == {"hiragana": 83, "katakana": 87, "kanji": 1600}
+
+
+def test_stage_proves_its_own_output(line: Line) -> None:
+    check = json.loads((line.output / "check.json").read_text(encoding="utf-8"))
+    assert [verdict["passed"] for verdict in check["verdicts"]] == [True] * 5
+    assert (line.output / "check.png").read_bytes().startswith(b"\x89PNG")
+    assert "58 → 83" in (line.output / "check.md").read_text(encoding="utf-8")
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"), max_size=20)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ANY_TEXT, min_size=50, max_size=50))
+def test_five_thousand_random_strings_come_back_and_split_alike_in_both_files(line: Line, texts: list[str]) -> None:
+    slow, fast = load_tokenizer(line.output), fast_of(line.output)
+    ids = slow.encode_batch(texts)
+    assert [encoding.ids for encoding in fast.encode_batch(texts, add_special_tokens=False)] == ids
+    assert [slow.decode(row) for row in ids] == [fast.decode(row) for row in ids] == texts
+
+
+@cache
+def fast_of(folder: Path) -> Any:
+    """`tokenizer.json` as the library reads it."""
+    fast = FastTokenizer.from_file(str(folder / "tokenizer.json"))
+    fast.encode_special_tokens = True
+    return fast
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:

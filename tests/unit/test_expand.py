@@ -158,6 +158,12 @@ def test_too_few_new_pieces_are_counted_in_the_message(tmp_path: Path) -> None:
         expand(tmp_path, write_model(tmp_path / "model"), pieces=4096)
 
 
+def test_characters_that_do_not_fit_are_counted_in_the_message(tmp_path: Path) -> None:
+    targets = {"hiragana": 83, "katakana": 88, "kanji": None}
+    with pytest.raises(ParameterError, match=r"hiragana asks for 83, but 33 new pieces bring it to \d+ only\. Raise expand"):
+        expand(tmp_path, write_model(tmp_path / "model"), characters=targets)
+
+
 def test_vocabulary_no_larger_than_the_base_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="kind: keep"):
         expand(tmp_path, write_model(tmp_path / "model"), pieces=PIECES - PIECES % 16)
