@@ -121,7 +121,7 @@ def _write_shard(source: Path, target: Path, config: dict[str, Any], rows: Rows)
         return []
     with source.open("rb") as stream:
         grown = {tensor.name: enlarged(matrix_of(tensor, stream, config, rows), rows) for tensor in matrices}
-        contents = [grown.get(tensor.name) or copied(tensor, stream) for tensor in header.tensors]
+        contents = [grown.get(tensor.name) or copied(tensor) for tensor in header.tensors]
         write_safetensors(target, contents, header.metadata)
     return [(tensor, grown[tensor.name]) for tensor in matrices]
 
@@ -139,7 +139,7 @@ def enlarged(matrix: Matrix, rows: Rows) -> Content:
     """The matrix with its new rows: the base rows' very bytes, then the new ones, made block by block as they are written."""
     tensor, size = matrix.tensor, matrix.row_bytes
     start = row_starter(matrix, rows.initialise, rows.seed)
-    old = read_blocks(matrix.stream, tensor.offset, rows.base_pieces * size)
+    old = read_blocks(tensor.file, tensor.offset, rows.base_pieces * size)
     new = (_encoded(matrix, place, block) for place, block in _new_rows(matrix, rows, start))
     return Content(tensor.name, tensor.dtype, (rows.total, matrix.width), rows.total * size, chain(old, new))
 

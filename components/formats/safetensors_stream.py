@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from components.errors import InputError
 
@@ -71,20 +70,21 @@ def read_header(path: Path) -> Header:
     return Header(tuple(sorted(tensors, key=lambda tensor: (tensor.offset, tensor.size))), metadata)
 
 
-def read_blocks(stream: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
-    """`size` bytes of the file from `offset` on. Raises `InputError` where it ends before."""
-    stream.seek(offset)
-    while size:
-        block = stream.read(min(BLOCK, size))
-        if not block:
-            raise InputError(f"{stream.name} ended {size:,} bytes early: it was changed while it was read. Start again.")
-        size -= len(block)
-        yield block
+def read_blocks(path: Path, offset: int, size: int) -> Iterator[bytes]:
+    """`size` bytes of the file from `offset` on; opened when asked for. Raises `InputError` where it ends before."""
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        while size:
+            block = stream.read(min(BLOCK, size))
+            if not block:
+                raise InputError(f"{path} ended {size:,} bytes early: it was changed while it was read. Start again.")
+            size -= len(block)
+            yield block
 
 
-def copied(tensor: Tensor, stream: BinaryIO) -> Content:
-    """The tensor as it is; `stream` is its file, opened."""
-    blocks = read_blocks(stream, tensor.offset, tensor.size)
+def copied(tensor: Tensor) -> Content:
+    """The tensor as it is."""
+    blocks = read_blocks(tensor.file, tensor.offset, tensor.size)
     return Content(tensor.name, tensor.dtype, tensor.shape, tensor.size, blocks)
 
 

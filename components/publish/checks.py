@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from components.errors import InputError, TokenizerMismatch
 from components.formats.files import write_json
 from components.formats.models import EMBEDDING, HEAD, check_rows, padding_rows, read_config, tensor_shapes
-from components.publish.weights import read_tensors
+from components.formats.safetensors_stream import read_header
 from components.records import Record
 
 DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -99,7 +99,7 @@ def strings(value: object, key: str) -> Iterator[tuple[str, str]]:
 
 def checked_dtype(folder: Path, values: dict[str, Any]) -> str:
     """The dtype of the embedding, which config.json must not contradict."""
-    tensors = (tensor for path in sorted(folder.glob("*.safetensors")) for tensor in read_tensors(path))
+    tensors = (tensor for path in sorted(folder.glob("*.safetensors")) for tensor in read_header(path).tensors)
     stored = next(tensor.dtype for tensor in tensors if tensor.name == EMBEDDING)
     dtype = DTYPES.get(stored, stored)
     stated = values.get("dtype", values.get("torch_dtype", dtype))
