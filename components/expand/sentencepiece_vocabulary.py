@@ -19,6 +19,7 @@ from components.expand.candidates import Candidates
 from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.models import copy_tokenizer, read_config
 from components.formats.sentencepieces import BYTE, NORMAL, Proto, SentencePieceTokenizer, read_proto, tokenizer_of
+from components.formats.tokenizer_config import tokenizer_config
 
 SPACE_RUN_SCORE = -1e8
 """Mistral's runs of spaces score -1e9: below this no float32 tells two neighbours apart, so nothing is appended there."""
@@ -35,8 +36,10 @@ class SentencePieceVocabulary:
 
     @classmethod
     def of(cls, model: Path) -> "SentencePieceVocabulary":
-        """Raises `InputError` where the folder has no SentencePiece model of a family we know."""
-        return cls(read_proto(model))
+        """Raises `InputError` where the folder has no SentencePiece model of a family we know, or special tokens beyond it."""
+        base = read_proto(model)
+        tokenizer_config(model, base)
+        return cls(base)
 
     def characters(self) -> Set[str]:
         """As the protocol says; byte pieces are spelt in ASCII, and are not counted."""

@@ -20,7 +20,7 @@ from components.formats.models import EMBEDDING, HEAD
 from components.formats.sentencepieces import read_proto, tokenizer_of
 from components.formats.tokenizers import load_tokenizer
 from tests.fakes import make_context
-from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, write_tokenizer
+from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 
 PROTO = tiny_proto()
 PIECES = len(PROTO.pieces)
@@ -134,6 +134,11 @@ def broken(folder: Path, change: str) -> Path:
         (model / "model.safetensors").write_bytes(whole[:-100])
     if change == "weights":
         (model / "model.safetensors").unlink()
+    if change == "special twice":
+        special = {"added_tokens_decoder": {"1": {"content": "<s>"}, "7": {"content": "<s>"}}}
+        (model / "tokenizer_config.json").write_text(json.dumps(special))
+    if change == "another class":
+        (model / "tokenizer.model").write_bytes(train_proto(ENGLISH, 320, model_type="unigram").SerializeToString())
     return model
 
 
@@ -144,6 +149,8 @@ def broken(folder: Path, change: str) -> Path:
     ("weights", InputError, "model.safetensors does not exist"),
     ("damaged", InputError, "is no whole safetensors file"),
     ("cut off", InputError, "is no whole safetensors file"),
+    ("special twice", InputError, r"'<s>' is stated 2 times, with the ids \[1, 7\]; one id was expected"),
+    ("another class", InputError, "it lacks: BPE, not unigram"),
 ])
 def test_model_that_does_not_fit_is_refused_before_training(
     tmp_path: Path, change: str, error: type[InputError], words: str
