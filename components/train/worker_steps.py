@@ -1,32 +1,28 @@
 """The training loop: batches in; updates, a line of metrics a step, checkpoints and a model folder out."""
 
 import json
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
 from math import isfinite
-from pathlib import Path
-from typing import Any
 
-import deepspeed
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.nn.functional import cross_entropy
 
 from components.errors import WorkerFailed
 from components.formats.files import write_text
 from components.formats.tokens import TokenShards
-from components.train import checkpoints
 from components.train.attempt import Attempt, Outcome
 from components.train.batches import BatchPlan
-from components.train.checkpoints import Manifest
 from components.train.metrics import Line, MetricsFile, deterministic, read_lines, write_lines
 from components.train.schedule import Schedule
 from components.train.worker_engine import build_engine, device, sharded_construction
+from components.train.worker_export import export
+from components.train.worker_losses import losses_of
 from components.train.worker_model import build_config, build_model
+from components.train.worker_saver import Saver
 
 PROGRESS_SECONDS = 0.5
 
@@ -64,7 +60,7 @@ class Run:
         with sharded_construction(training, self.plan):
             self.engine = build_engine(build_model(training, attempt.model, config), training, self.plan)
         self.lines: list[Line] = []
-        self.saved = attempt.step
+        self.saver = Saver(attempt, self.engine)
         self.printed = 0.0
         if attempt.checkpoint:
             self.engine.load_checkpoint(str(attempt.checkpoint), tag="state")
@@ -91,7 +87,7 @@ class Run:
             before = time.perf_counter()
             tokens = torch.from_numpy(np.stack([self.shards.sample(number) for number in samples])).to(device())
             waited += time.perf_counter() - before
-            loss, router_loss = self.losses_of(tokens)
+            loss, router_loss = losses_of(self.engine, tokens, self.training)
             self.engine.backward(loss + (self.training.router_auxiliary_loss or 0.0) * router_loss)
             self.engine.step()
             sums += torch.stack([loss.detach(), router_loss.detach()]).double()
@@ -106,17 +102,6 @@ class Run:
             "tokens_per_second": round(batch / seconds, 1), "step_seconds": round(seconds, 6),
             "data_seconds": round(waited, 6),
         }  # fmt: skip
-
-    def losses_of(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean cross-entropy in nats of (micro-batch, sequence + 1) tokens, in fp32, and the router's loss or 0.
-
-        Labels are shifted here and nowhere else: the model is not given any. Every micro-batch has as many targets as
-        any other, so the mean of their means is the global batch's mean.
-        """
-        router = {} if self.training.router_auxiliary_loss is None else {"output_router_logits": True}
-        output = self.engine(input_ids=tokens[:, :-1], use_cache=False, **router)
-        loss = cross_entropy(output.logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
-        return loss, output.aux_loss.float() if router else torch.zeros_like(loss)
 
     def record(self, line: Line) -> None:
         """Keeps and writes the step's line. Raises `WorkerFailed` where the loss is no number any more."""
@@ -137,55 +122,14 @@ class Run:
             say("@progress " + json.dumps({"done": done, "total": total, "text": text}))
 
     def save(self, step: int) -> None:
-        """Writes the checkpoint after `step` updates, unless it is there already; all ranks take part."""
-        if step == self.saved:
-            return
-        folder = self.attempt.scratch / "checkpoints"
-        saving = checkpoints.saving_path(folder, step)
-        if self.rank == 0:
-            shutil.rmtree(saving, ignore_errors=True)
-            saving.mkdir(parents=True)
-            write_lines(saving / "metrics.jsonl", self.lines)
-        dist.barrier()
-        self.engine.save_checkpoint(str(saving), tag="state", save_latest=False)
-        dist.barrier()
-        files = self.digests(saving)
-        if self.rank == 0:
-            manifest = Manifest(
-                fingerprint=self.attempt.fingerprint, step=step, processes=self.processes, files=files
-            )
-            checkpoints.commit(saving, checkpoints.checkpoint_path(folder, step), manifest)
-            checkpoints.prune(folder, self.training.keep_checkpoints)
-        dist.barrier()
-        self.saved = step
-
-    def digests(self, folder: Path) -> dict[str, checkpoints.FileFacts]:
-        """The facts of every file below a folder: each rank reads its share of them."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        share = {str(path.relative_to(folder)): checkpoints.facts_of(path) for path in files[self.rank :: self.processes]}
-        shares: list[Any] = [None] * self.processes
-        dist.all_gather_object(shares, share)
-        return {name: facts for part in shares for name, facts in sorted(part.items())}
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The model's weights as the engine computes with them: on rank 0 all of them, elsewhere none."""
-        if self.training.zero_stage < 3:
-            return dict(self.engine.module.state_dict()) if self.rank == 0 else {}
-        whole = {}
-        for name, parameter in self.engine.module.named_parameters():
-            with deepspeed.zero.GatheredParameters([parameter]):
-                if self.rank == 0:
-                    whole[name] = parameter.detach().cpu().clone()
-        return whole
+        """Writes the checkpoint after `step` updates, unless it is there already."""
+        self.saver.save(step, self.lines)
 
     def export(self) -> None:
-        """Writes weights and configuration below `output`, under the hub's names, and the losses of every step."""
-        weights = self.weights()
+        """Writes the model folder, and the losses of every step beside it."""
+        export(self.engine, self.training, self.attempt.output)
         if self.rank == 0:
-            self.engine.module.save_pretrained(self.attempt.output, state_dict=weights)
             write_lines(self.attempt.output / "losses.jsonl", map(deterministic, self.lines))
-            for path in self.attempt.output.glob("*.safetensors"):
-                path.chmod(0o644)  # the library leaves them to their owner alone
 
     def leave(self, outcome: Outcome) -> None:
         """States how the attempt ended."""
