@@ -19,7 +19,8 @@ if __name__ == "__main__":
     attempt = Attempt.model_validate_json(Path(sys.argv[1]).read_bytes())
     with open_process_group():
         run = Run(attempt)
-        deviations = {name: float(weight.float().std()) for name, weight in whole_weights(run.engine, run.training).items() if weight.dim() > 1}
+        weights = whole_weights(run.engine, run.training)
+        deviations = {name: float(weight.float().std()) for name, weight in weights.items() if weight.dim() > 1}
         for step in range(attempt.training.steps):
             run.record(run.update(step))
         run.export()
