@@ -66,7 +66,50 @@ def main() -> int:
             points = [point.__dict__ for point in trained(folder, texts, name)]
             path.write_text(json.dumps({"variant": name, "text": texts[0].source, "points": points}, indent=1))
         print(json.dumps({"bench": "initialisations", **json.loads(path.read_text())}))
+    curves = read_curves()
+    (OUTPUT / "table.md").write_text(table(curves), encoding="utf-8")
+    draw(curves, OUTPUT / "curves.png")
     return 0
+
+
+def read_curves() -> dict[str, list[Point]]:
+    """Every variant's points, no expansion first."""
+    files = {name: OUTPUT / f"{name.replace(' ', '_')}.json" for name in (NONE, *INITIALISATIONS)}
+    return {name: [Point(**point) for point in json.loads(path.read_text())["points"]] for name, path in files.items()}
+
+
+def table(curves: dict[str, list[Point]]) -> str:
+    """Markdown: bits per byte of held-out Japanese by bytes trained on, English at both ends, and the tokens it took."""
+    heads = [f"ja, {milestone // 1000} kB" for milestone in MILESTONES]
+    head = ["rows start as", *heads, "en, before", "en, after", "tokens"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name, points in curves.items():
+        last = points[-1]
+        bits = [f"{point.ja:.3f}" for point in points]
+        row = [*bits, f"{points[0].en:.3f}", f"{last.en:.3f}", f"{last.tokens:,}"]
+        lines.append([f"`{name}`" if name != NONE else name, *row])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def draw(curves: dict[str, list[Point]], path: Path) -> None:
+    """Bits per byte over bytes trained on, Japanese left and English right."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for axis, language, title in zip(axes, ("ja", "en"), ("held-out Japanese", "held-out English"), strict=True):
+        for name, points in curves.items():
+            style = {"color": "black", "linewidth": 2.2} if name == NONE else {"linewidth": 1.5}
+            axis.plot([point.trained_bytes / 1000 for point in points], [getattr(point, language) for point in points],
+                      marker="o", markersize=3, label=name, **style)
+        axis.set(title=f"bits per byte of {title}", xlabel="kB of Japanese text trained on")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def base_model(folder: Path) -> Path:
