@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.formats.documents import Document, write_documents
+from components.formats.documents import Document, document_id, write_documents
 from infra.debian import DebianPackages
 
 PACKAGES = Path(".build/packages")
@@ -86,9 +86,10 @@ def write_clean(folder: Path, *texts: Texts) -> Path:
     for each in texts:
         key = "aozora" if each.source == "aozora" else "manuals"
         for name, part in ((f"train/{each.language}/{key}", each.train), (f"heldout/{each.language}", each.heldout)):
+            uris = (f"{name}:{number}" for number in range(len(part)))
             documents = (
-                Document(id=f"{number:016x}", source=key, language=each.language, uri=f"{key}:{number}", text=text)
-                for number, text in enumerate(part)
+                Document(id=document_id(key, uri), source=key, language=each.language, uri=uri, text=text)
+                for uri, text in zip(uris, part, strict=True)
             )
             write_documents(folder / f"{name}.jsonl.gz", documents)
     return folder

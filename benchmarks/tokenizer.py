@@ -22,8 +22,9 @@ from benchmarks.texts import PACKAGES, Texts, japanese
 from components.expand.candidates import find_candidates
 from components.expand.growth import Growth
 from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary
+from components.formats.token_writer import write_source
 from components.formats.tokenizers import load_tokenizer
-from components.formats.tokens import token_dtype, write_source
+from components.formats.tokens import token_dtype
 from components.pack.worker import DOCUMENTS_A_TASK, tokenise
 from infra.pypi import PyPIWheels
 

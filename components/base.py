@@ -8,9 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
+
+from components.formats.shapes import Outline
 
 
 class Fields(BaseModel):
@@ -28,6 +30,18 @@ class Component(Fields):
 
     def obstacles(self) -> list[str]:
         """What would stop this component, as far as it can be known before anything runs; most know nothing."""
+        return []
+
+    def outline(self, before: Outline) -> Outline:
+        """What is known of the model that this stage leaves, from what is known of the one before it; most change nothing."""
+        return before
+
+    def forecast(self, before: Outline, site: "Site") -> list[tuple[str, str]]:  # noqa: ARG002  (for those that know)
+        """What running it takes, as names and words, given the model before it; most know nothing."""
+        return []
+
+    def rehearse(self, before: Outline, site: "Site", launcher: "Launcher", folder: Path) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Tries out in an empty folder for some seconds what running it takes here; most have nothing to try."""
         return []
 
 
@@ -104,6 +118,15 @@ class Site:
     train_micro_batch_size: int
     threads_per_process: int
     evaluate_batch_size: int
+    attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
+    compile: bool
+    """Whether training goes through `torch.compile`."""
+    fused_kernels: bool
+    """Whether training takes Liger's kernels."""
+    asynchronous_checkpoints: bool
+    """Whether training goes on while a checkpoint is written; takes the checkpoint's size in host memory."""
+    accelerator_tflops: float | None
+    """What one accelerator could do at its best in bf16, in 1e12 operations a second; None: not known, as of a CPU."""
 
 
 @dataclass(frozen=True)

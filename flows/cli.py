@@ -14,6 +14,9 @@ tokenizer = typer.Typer(no_args_is_help=True, help="Look into a tokenizer.")
 app.add_typer(tokenizer, name="tokenizer")
 RecipeName = Annotated[str, typer.Argument(help="a file of recipes/, without its suffix, such as smoke")]
 Assignments = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a parameter")]
+RunName = Annotated[str, typer.Argument(help="a run's id or the beginning of it; of a recipe's name, its newest run")]
+BaseTraining = Annotated[bool, typer.Option("--base", help="of the base model's training, train_base")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")]
 Reference = Annotated[str, typer.Option("--ref", help="git commit, branch or tag; empty: the tree as it stands")]
 
 
@@ -26,11 +29,17 @@ def run(recipe: RecipeName, values: Assignments = [], reference: Reference = "")
 
 
 @app.command()
-def plan(recipe: RecipeName, values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006
-    """Show what a run would do, stage by stage; start nothing."""
-    from flows.runs import show_plan
+def plan(
+    recipe: RecipeName,
+    values: Assignments = [],  # noqa: B006
+    reference: Reference = "",
+    on: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="as if the site had this: train_processes=128")] = [],  # noqa: B006
+    measure: Annotated[bool, typer.Option("--measure", help="run a few training steps on this machine, and time them")] = False,
+) -> None:
+    """Show what a run would do, stage by stage, and what it would take; start nothing."""
+    from flows.plan import show_plan
 
-    show_plan(recipe, values, reference)
+    show_plan(recipe, values, reference, on, measure=measure)
 
 
 @app.command()
@@ -39,6 +48,33 @@ def status() -> None:
     from flows.runs import show_status
 
     show_status()
+
+
+@app.command()
+def batch(
+    run: RunName,
+    step: Annotated[int, typer.Option(help="the step, from 0, as in losses.jsonl")],
+    rank: Annotated[int | None, typer.Option(help="one rank's share only")] = None,
+    base: BaseTraining = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a step of a run saw: for each sample its source, its documents and the beginning of its text."""
+    from flows.batch_tables import show_batch
+
+    show_batch(run, "train_base" if base else "train", step, rank, as_json)
+
+
+@app.command()
+def find(
+    run: RunName,
+    document: Annotated[str, typer.Option(help="the document's id, as `martlet batch` prints it, or its URI")],
+    base: BaseTraining = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show which steps of a run saw a document, and which part of it."""
+    from flows.batch_tables import show_document
+
+    show_document(run, "train_base" if base else "train", document, as_json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.errors import ParameterError
-from components.params import STAGES, explain, obstacles
+from components.params import STAGES, explain
 from flows.pipeline import Pipeline, StageResult
 from flows.request import Recipe, Request
 from flows.summary import Summary, summarise
@@ -66,22 +66,6 @@ def finished(workspace: Workspace, clock: float) -> Summary | None:
         return None
     results = {stage: StageResult(outcome="unchanged") for stage in STAGES}
     return summarise(workspace, results, time.monotonic() - clock, tag)
-
-
-def show_plan(recipe: str, values: Sequence[str], reference: str) -> None:
-    """Prints the run's identity and what each stage would do."""
-    _, workspace = asked(recipe, values, reference)
-    CONSOLE.print(f"run {workspace.run}, commit {workspace.commit[:12]}, workspace {workspace.path}", soft_wrap=True)
-    table = Table("stage", "kind", "would")
-    opened = (workspace.journal / "request.json").exists()
-    pipeline = Pipeline(workspace) if opened else None
-    changed: set[str] = pipeline.changed() if pipeline else set(STAGES)
-    for stage in STAGES:
-        kind = getattr(workspace.params, stage).kind
-        table.add_row(stage, kind, "run, or be restored from the cache" if stage in changed else "do nothing: it is done")
-    CONSOLE.print(table)
-    for words in obstacles(workspace.params):
-        CONSOLE.print(f"would stop it: {words}", soft_wrap=True)
 
 
 def show_status() -> None:

@@ -9,9 +9,10 @@ NOT_CURVES = {"step", "time"}
 
 
 def curve_points(stage: str, line: dict[str, Any]) -> list[Metric]:
-    """One point for each number of a line; the journal's time makes sending it twice harmless."""
-    keys = [key for key, value in line.items() if key not in NOT_CURVES and isinstance(value, int | float)]
-    return [Metric(f"{stage}/{key}", float(line[key]), int(line["time"]), int(line["step"])) for key in keys]
+    """One point for each number of a line, nested ones too; the journal's time makes sending it twice harmless."""
+    numbers = {key: value for key, value in flatten(line).items() if key not in NOT_CURVES and isinstance(value, int | float)}
+    time, step = int(line["time"]), int(line["step"])
+    return [Metric(metric_name(stage, key), float(value), time, step) for key, value in numbers.items()]
 
 
 def metric_name(stage: str, key: str) -> str:

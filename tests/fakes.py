@@ -8,7 +8,8 @@ from components.base import Context, Site
 from components.errors import SourceMissing, WorkerFailed
 
 SITE = Site(
-    name="test", workers=2, train_processes=2, train_micro_batch_size=2, threads_per_process=1, evaluate_batch_size=4
+    name="test", workers=2, train_processes=2, train_micro_batch_size=2, threads_per_process=1, evaluate_batch_size=4,
+    attention_implementation="sdpa", compile=False, fused_kernels=False, asynchronous_checkpoints=True, accelerator_tflops=None
 )
 
 

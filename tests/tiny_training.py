@@ -25,12 +25,13 @@ ARCHITECTURE = {
     "sliding_window": 64, "tie_word_embeddings": False, "experts": None, "experts_per_token": None,
 }
 FIELDS: dict[str, Any] = {
-    "kind": "deepspeed", "version": 1, "architecture": ARCHITECTURE, "maximum_positions": 64,
-    "sequence_length": SEQUENCE_LENGTH, "global_batch_size": 4, "steps": 16, "learning_rate": 1e-2,
+    "kind": "deepspeed", "version": 2, "architecture": ARCHITECTURE, "maximum_positions": 64,
+    "attention": "across_documents", "loss_after_eos": True, "z_loss": None,
+    "sequence_length": SEQUENCE_LENGTH, "global_batch_size": 4, "steps": 16, "skip_batches": [], "learning_rate": 1e-2,
     "minimum_learning_rate": 1e-3, "warmup_steps": 2, "adam_betas": [0.9, 0.95], "adam_epsilon": 1e-8,
     "weight_decay": 0.1, "decay": "matrices", "gradient_clipping": 1.0, "precision": "bf16", "zero_stage": 2,
     "activation_checkpointing": False, "router_auxiliary_loss": None, "checkpoint_every_steps": 4,
-    "keep_checkpoints": 2, "seed": 1234,
+    "keep_checkpoints": {"last": 2, "every_steps": None}, "seed": 1234,
 }  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def write_text_and_model(folder: Path) -> None:
 def packer(**changes: Any) -> MixturePacker:
     """Nine parts of Japanese, one of English."""
     fields: dict[str, Any] = {
-        "kind": "mixture", "version": 2, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
+        "kind": "mixture", "version": 3, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
         "mixture": [{"text": "ja/*", "weight": 0.9}, {"text": "en/*", "weight": 0.1}],
     }  # fmt: skip
     return MixturePacker(**(fields | changes))

@@ -4,7 +4,6 @@ One pass judges the pages in parallel and spools the text of those that pass; me
 second decides on duplicates in one fixed order (source in the manifest, URI, place in the file) and writes.
 """
 
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ from components.clean.pages import read_batches
 from components.clean.parallel import map_in_order
 from components.clean.swallow import SwallowCleaner
 from components.errors import EmptyCorpus
-from components.formats.documents import Document, write_documents
+from components.formats.documents import Document, document_id, write_documents
 from components.formats.files import write_json
 from components.formats.manifest import Manifest, read_manifest
 
@@ -156,11 +155,6 @@ def documents(kept: Iterable[Kept], names: list[str], spool: IO[bytes]) -> Itera
             id=document_id(name, item.uri), source=name, language=item.language, uri=item.uri,
             text=spool.read(item.length).decode(),
         )
-
-
-def document_id(source: str, uri: str) -> str:
-    """Sixteen hex digits that name a document in every later stage."""
-    return hashlib.sha256(f"{source}\n{uri}".encode()).hexdigest()[:16]
 
 
 def is_held_out(identity: str, fraction: float) -> bool:

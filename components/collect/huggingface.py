@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.collect.known_models import known
 from components.collect.source import (
     PAGE_SUFFIXES,
     Fetched,
@@ -15,6 +16,7 @@ from components.collect.source import (
     own_files,
     pages_among,
 )
+from components.formats.shapes import Outline
 
 
 class Repository(Origin):
@@ -47,6 +49,10 @@ class HuggingFaceSource(Repository, TextSource):
 
 class HuggingFaceModel(Repository, ModelSource):
     """A model's files; they keep their names."""
+
+    def outline(self) -> Outline:
+        """Of a repository that is listed in `known_models`."""
+        return known([self.repository])
 
     def fetch(self, shelf: Shelf) -> Fetched:
         """Raises `SourceMissing` where the Hub refuses, or nothing matches."""

@@ -17,6 +17,7 @@ from components.collect.source import (
     pages_among,
 )
 from components.errors import SourceMissing
+from components.formats.shapes import NOTHING, Outline, read_outline
 
 
 class LocalFiles(Origin):
@@ -52,6 +53,10 @@ class LocalSource(LocalFiles, TextSource):
 
 class LocalModel(LocalFiles, ModelSource):
     """A model folder; its files keep their names."""
+
+    def outline(self) -> Outline:
+        """As its config.json states it."""
+        return read_outline(Path(self.path).expanduser()) or NOTHING
 
     def fetch(self, shelf: Shelf) -> Fetched:  # noqa: ARG002  (nothing to unpack)
         """Raises `SourceMissing` where the path is absent or changed."""

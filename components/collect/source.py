@@ -16,6 +16,7 @@ from components.base import Context, Fields, PackageArchive
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
 from components.formats.manifest import Bytes
+from components.formats.shapes import NOTHING, Outline
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz", ".xhtml.gz")
 PAGE_SUFFIXES = (*HTML_SUFFIXES, ".warc", ".warc.gz", ".jsonl", ".jsonl.gz", ".txt", ".md", ".rst", ".py")
@@ -74,6 +75,10 @@ class TextSource(Origin):
 
 class ModelSource(Origin):
     """The base model's files; see `targets` for their names below `model/`."""
+
+    def outline(self) -> Outline:
+        """What is known of the model before it is fetched."""
+        return NOTHING
 
     def targets(self, fetched: Fetched) -> dict[str, Path]:
         """File by its name below `model/`: by default as the source names it."""

@@ -17,6 +17,7 @@ from components.collect.s3 import S3Source
 from components.collect.source import Origin, Shelf, copy_files, measure
 from components.errors import SourceMissing
 from components.formats.manifest import CollectedModel, CollectedSource, Manifest, warc_path, write_manifest
+from components.formats.shapes import Outline
 
 Source = Annotated[
     DebianSource | PyPISource | LocalSource | S3Source | HuggingFaceSource, Field(discriminator="kind")
@@ -41,6 +42,10 @@ class WarcCollector(Collector):
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two sources are called {double[0]!r}; give each its own name")
         return sources
+
+    def outline(self, before: Outline) -> Outline:  # noqa: ARG002  (it is the first)
+        """Of the base model."""
+        return self.model.outline()
 
     def run(self, context: Context, output: Path) -> CollectReport:
         """Writes the sources in the order of the parameters, then the model, then the manifest."""

@@ -9,6 +9,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
+from components.formats.shapes import Outline
 
 
 class ByteLevelExpander(Growth, Expander):
@@ -21,6 +22,10 @@ class ByteLevelExpander(Growth, Expander):
 
     kind: Literal["byte_level"]
     version: Literal[1]
+
+    def outline(self, before: Outline) -> Outline:
+        """With the pieces and padding rows that are asked for."""
+        return self.grown(before)
 
     def obstacles(self) -> list[str]:
         """Packages of the segmentation that are not installed."""

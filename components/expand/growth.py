@@ -1,11 +1,13 @@
 """What every way of enlarging a vocabulary has in common: which pieces are wanted, from which text, with which rows."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from components.base import Fields
 from components.expand.initialise import Initialisation
+from components.formats.shapes import Outline
 
 MECAB = ("fugashi", "unidic_lite")
 
@@ -70,6 +72,10 @@ class Growth(Fields):
         if len(set(patterns)) != len(patterns):
             raise ValueError(f"a pattern of text occurs twice in {patterns}; add the weights up instead")
         return self
+
+    def grown(self, before: Outline) -> Outline:
+        """The model's outline with the rows that are asked for."""
+        return replace(before, vocabulary=self.pieces + self.padding_rows)
 
     def missing_packages(self) -> list[str]:
         """What the segmentation needs and this installation lacks."""

@@ -9,6 +9,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
+from components.formats.shapes import Outline
 
 
 class SentencePieceExpander(Growth, Expander):
@@ -21,6 +22,10 @@ class SentencePieceExpander(Growth, Expander):
 
     kind: Literal["sentencepiece"]
     version: Literal[2]
+
+    def outline(self, before: Outline) -> Outline:
+        """With the pieces and padding rows that are asked for."""
+        return self.grown(before)
 
     def obstacles(self) -> list[str]:
         """Packages of the segmentation that are not installed."""

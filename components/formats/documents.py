@@ -1,6 +1,7 @@
 """Documents as JSON lines, gzip-compressed without a timestamp: the same documents give the same bytes."""
 
 import gzip
+import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,6 +48,11 @@ def read_documents(path: Path) -> Iterator[Document]:
                 raise InputError(message) from error
 
 
+def document_id(source: str, uri: str) -> str:
+    """Sixteen hex digits that name a document in every later stage."""
+    return hashlib.sha256(f"{source}\n{uri}".encode()).hexdigest()[:16]
+
+
 def training_files(folder: Path, pattern: str) -> list[Path]:
     """The files of clean training text that match `<language>/<source>`, sorted. Raises `EmptyCorpus` where none does."""
     found = sorted((folder / "train").glob(f"{pattern}.jsonl.gz"))
@@ -65,3 +71,8 @@ def heldout_file(folder: Path, language: str) -> Path:
     if not path.exists():
         raise EmptyCorpus(f"{path} does not exist: no held-out {language!r} text. Raise clean.heldout_fraction.")
     return path
+
+
+def heldout_ids(folder: Path) -> frozenset[str]:
+    """The ids of all held-out documents below a folder of clean text; some 100 bytes of memory each."""
+    return frozenset(document.id for path in sorted(folder.glob("heldout/*.jsonl.gz")) for document in read_documents(path))

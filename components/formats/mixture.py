@@ -1,9 +1,10 @@
 """Weights in, the order in which the sources take turns out: an exact mixture, looked up in O(1).
 
-The order is Tijdeman's solution of the chairman assignment problem (Discrete Mathematics 32, 1980): after any number
-of samples, every one of K sources is within 1 - 1/(2K - 2) < 1 of its share. Counts in any window, not only in a
-prefix, are hence less than two samples off, and at most one where there are two sources. The order repeats after as
-many samples as the weights' common denominator, and over each such period the mixture is exact.
+After any number of samples every source is within one sample of its share, and over each period, which is as many samples
+as the weights' common denominator, the mixture is exact. Tijdeman's solution of the chairman assignment problem (Discrete
+Mathematics 32, 1980) promises that: within 1 - 1/(2K - 2) for K sources. Any window is hence less than two samples off, and
+at most one where there are two sources. Where some 1,000 samples in a row would be more than one off, an order in which
+none are is searched for (`components.formats.steady`); what the order in use really does is measured and stated.
 """
 
 import heapq
@@ -14,6 +15,8 @@ from fractions import Fraction
 from math import lcm
 
 MAXIMUM_PERIOD = 1_000_000
+LEAST_CYCLE = 10_000
+"""Samples after which a searched order may repeat at the earliest: in a short one, hardly any choice is left."""
 
 
 def whole_weights(weights: Sequence[float]) -> list[int]:
@@ -37,29 +40,49 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
 class Mixture:
     """Which source gives a sample, and how many samples that source gave before."""
 
-    period: int
-    turns: tuple[int, ...]
-    """Samples of each source in one period."""
     order: "array[int]"
-    """The source of each sample of one period."""
+    """The source of each sample of one cycle, which repeats for ever."""
     earlier: "array[int]"
-    """How often that source occurred earlier in the period."""
+    """How often that source occurred earlier in the cycle."""
+    places: tuple["array[int]", ...]
+    """For each source, the samples of one cycle that it gives, in order."""
 
     @classmethod
     def of(cls, weights: Sequence[float]) -> "Mixture":
         """The mixture of these positive weights, of any sum. Raises `ValueError` as `whole_weights` does."""
         turns = whole_weights(weights)
-        order, earlier, taken = tijdeman(turns), array("L"), [0] * len(turns)
-        for source in order:
-            earlier.append(taken[source])
-            taken[source] += 1
-        return cls(sum(turns), tuple(turns), order, earlier)
+        return cls.in_order(mixture_order(turns), len(turns))
+
+    @classmethod
+    def in_order(cls, order: "array[int]", sources: int) -> "Mixture":
+        """The mixture of a given cycle."""
+        earlier, places = array("L"), tuple(array("L") for _ in range(sources))
+        for place, source in enumerate(order):
+            earlier.append(len(places[source]))
+            places[source].append(place)
+        return cls(order, earlier, places)
 
     def source_of(self, sample: int) -> tuple[int, int]:
         """The source of a sample (from 0), and how many samples that source gave before it."""
-        period, place = divmod(sample, self.period)
+        cycle, place = divmod(sample, len(self.order))
         source = self.order[place]
-        return source, period * self.turns[source] + self.earlier[place]
+        return source, cycle * len(self.places[source]) + self.earlier[place]
+
+    def sample_of(self, source: int, turn: int) -> int:
+        """The sample that a source gives as its `turn`-th (from 0): the inverse of `source_of`."""
+        cycle, place = divmod(turn, len(self.places[source]))
+        return cycle * len(self.order) + self.places[source][place]
+
+
+def mixture_order(turns: Sequence[int]) -> "array[int]":
+    """One cycle of the order for whole weights: Tijdeman's, or a steadier one of one or more periods where that is found."""
+    from components.formats.steady import WINDOW, largest_deviation, steady_order  # numpy: parameters must import fast
+
+    order = tijdeman(turns)
+    if largest_deviation(order, WINDOW) <= 1:
+        return order
+    periods = -(-LEAST_CYCLE // sum(turns))
+    return steady_order([share * periods for share in turns]) or order
 
 
 def tijdeman(turns: Sequence[int]) -> "array[int]":
@@ -95,4 +118,4 @@ def deadline(taken: int, share: int, period: int, margin: int) -> int:
     return -(-period * (margin * taken + margin - 1) // (margin * share))
 
 
-__all__ = ["MAXIMUM_PERIOD", "Mixture", "tijdeman", "whole_weights"]
+__all__ = ["MAXIMUM_PERIOD", "Mixture", "mixture_order", "tijdeman", "whole_weights"]

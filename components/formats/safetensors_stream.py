@@ -38,7 +38,7 @@ class Content:
     shape: tuple[int, ...]
     size: int
     """In bytes."""
-    blocks: Iterable[bytes]
+    blocks: Iterable[bytes | memoryview]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """Clean text and a tokenizer in, token shards in an exact mixture out: the same bytes at any number of processes."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from components.base import Context, Fields
-from components.formats.mixture import whole_weights
+from components.base import Context, Fields, Journal
+from components.formats.mixture import Mixture, whole_weights
 from components.pack.contract import Packer, PackReport
+
+if TYPE_CHECKING:
+    from components.formats.tokens import MixtureFacts, PackedSource
 
 
 class Share(Fields):
@@ -25,7 +29,7 @@ class MixturePacker(Packer):
     """
 
     kind: Literal["mixture"]
-    version: Literal[2]
+    version: Literal[3]
     sequence_length: int = Field(gt=0)
     seed: int = Field(ge=0)
     mixture: tuple[Share, ...] = Field(min_length=1)
@@ -42,19 +46,21 @@ class MixturePacker(Packer):
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
         """Raises `EmptyCorpus` where a source does not fill one sample, `InputError` without a tokenizer that has an EOS.
 
-        Raises `TokenizerMismatch` where the tokenizer's files contradict each other.
+        Raises `InputError` where a held-out document is among the text, `TokenizerMismatch` where the tokenizer's files
+        contradict each other.
         """
         from components.formats.digests import digest_file
-        from components.formats.documents import training_files
+        from components.formats.documents import heldout_ids, training_files
+        from components.formats.token_writer import describe_source, write_source
         from components.formats.tokenizers import tokenizer_file
-        from components.formats.tokens import TokenIndex, describe_source, token_dtype, write_index, write_source
+        from components.formats.tokens import TokenIndex, token_dtype, write_index
         from components.pack.worker import Tokenisers, packing_behaviour
 
         behaviour = packing_behaviour(model)
         dtype = token_dtype(behaviour.pieces)
         files = [training_files(text, share.text) for share in self.mixture]
         sources = []
-        with Tokenisers(model, context.site.workers) as tokenisers:
+        with Tokenisers(model, context.site.workers, heldout_ids(text)) as tokenisers:
             for number, share in enumerate(self.mixture):
                 key = source_key(number, share.text)
                 write_source(output, key, dtype, tokenisers.tokenise(files[number]))
@@ -64,17 +70,34 @@ class MixturePacker(Packer):
         write_index(
             output,
             TokenIndex(
-                version=2, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
+                version=3, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
                 tokenizer=digest_file(tokenizer_file(model)), sources=tuple(sources), behaviour=behaviour,
+                mixture=self._write_order(output, context.journal),
             ),
         )
-        whole = sum(source.weight for source in sources)
-        return PackReport(
-            documents={source.text: source.documents for source in sources},
-            tokens={source.text: source.tokens for source in sources},
-            weights={source.text: source.weight / whole for source in sources},
-            windows={source.text: source.windows for source in sources},
+        return report_of(sources)
+
+    def _write_order(self, output: Path, journal: Journal) -> "MixtureFacts":
+        """Writes the order in which the sources take turns, and says how even it is."""
+        from components.formats.tokens import write_order
+
+        facts = write_order(output, Mixture.of([share.weight for share in self.mixture]))
+        journal.say(
+            f"the mixture repeats after {facts.cycle:,} samples; a source is at most {facts.largest_deviation:.3f} samples off "
+            f"its weight after any number of samples, and {facts.largest_deviation_in_1000:.3f} over any 1,000 in a row"
         )
+        return facts
+
+
+def report_of(sources: Sequence["PackedSource"]) -> PackReport:
+    """What was packed, by source."""
+    whole = sum(source.weight for source in sources)
+    return PackReport(
+        documents={source.text: source.documents for source in sources},
+        tokens={source.text: source.tokens for source in sources},
+        weights={source.text: source.weight / whole for source in sources},
+        windows={source.text: source.windows for source in sources},
+    )
 
 
 def source_key(number: int, pattern: str) -> str:

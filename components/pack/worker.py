@@ -57,9 +57,11 @@ def tokenise(tokenizer: Tokenizer, texts: list[Text]) -> list[Tokenised]:
 class Tokenisers:
     """Processes that tokenise while this one reads and writes; with one worker, this process alone."""
 
-    def __init__(self, model: Path, workers: int) -> None:
+    def __init__(self, model: Path, workers: int, held_out: frozenset[str]) -> None:
+        """No document of `held_out` is let through."""
         self.model = model
         self.workers = workers
+        self.held_out = held_out
         # spawned, not forked: the parent may have threads, whose locks a fork would copy in any state
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(workers, mp_context=spawn) if workers > 1 else None
@@ -72,8 +74,8 @@ class Tokenisers:
             self._pool.shutdown(cancel_futures=True)
 
     def tokenise(self, files: list[Path]) -> Iterator[Tokenised]:
-        """The documents of these files, in order, as tokens."""
-        texts = ((document.id, document.text) for path in files for document in read_documents(path))
+        """The documents of these files, in order, as tokens. Raises `InputError` where one is held out."""
+        texts = (text for path in files for text in self._texts(path))
         tasks = iter(lambda: list(islice(texts, DOCUMENTS_A_TASK)), [])
         if self._pool is None:
             tokenizer = document_tokenizer(self.model)
@@ -88,3 +90,13 @@ class Tokenisers:
                 yield from running.popleft().result()
         while running:
             yield from running.popleft().result()
+
+    def _texts(self, path: Path) -> Iterator[Text]:
+        """The documents of a file."""
+        for document in read_documents(path):
+            if document.id in self.held_out:
+                raise InputError(
+                    f"{path}: document {document.id} ({document.uri}) is also held out, and what is measured on must not be "
+                    "trained on. Run the clean stage again; text added by hand must not come from its heldout/ folder."
+                )
+            yield document.id, document.text

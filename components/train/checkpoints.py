@@ -1,12 +1,14 @@
 """A folder of checkpoints in, the newest whole one out; a checkpoint appears under its name only when it is whole.
 
-A checkpoint `step-00000040` holds what DeepSpeed wrote (`state/`), the metrics so far, and `manifest.json`: which
-computation it belongs to, how many processes wrote it, and each file's digest.
+A checkpoint `step-00000040` holds the state (`state/`, a file of each rank that wrote it; `components.train.worker_fragments`
+is its layout), the metrics so far, and `manifest.json`: which computation it belongs to, how many processes wrote it, and each
+file's digest. Any number of processes can go on from it.
 """
 
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,6 +17,10 @@ from components.base import Fields
 from components.errors import CheckpointRefused
 from components.formats.digests import digest_file
 from components.formats.files import write_json
+from components.train.attempt import Keep
+
+STATE = "state"
+"""The folder in a checkpoint with a file a rank."""
 
 
 class FileFacts(Fields):
@@ -31,6 +37,8 @@ class Manifest(Fields):
     step: int
     """Updates made: training goes on with this step."""
     processes: int
+    probe_loss: float
+    """Loss on the first tokens of the data, in nats: a model that is put together again must have the same."""
     files: dict[str, FileFacts]
 
 
@@ -70,25 +78,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Removes all but the newest `keep` checkpoints."""
-    for path in sorted(folder.glob("step-*"))[:-keep]:
-        shutil.rmtree(path)
+def prune(folder: Path, keep: Keep) -> None:
+    """Removes every checkpoint that is not to be kept."""
+    for path in sorted(folder.glob("step-*"))[: -keep.last]:
+        if keep.every_steps is None or int(path.name.removeprefix("step-")) % keep.every_steps:
+            shutil.rmtree(path)
 
 
-def newest(folder: Path, fingerprint: str, processes: int, say: Callable[[str], None]) -> tuple[Path, int] | None:
-    """The newest whole checkpoint and its step; `say` names every damaged one that is passed over.
+def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], None]) -> tuple[Path, Manifest] | None:
+    """The newest whole checkpoint and its manifest; `say` names every damaged one that is passed over.
 
-    Raises `CheckpointRefused` where it belongs to another computation or was written by another number of processes.
+    Reads each file of it, `workers` at a time. Raises `CheckpointRefused` where it belongs to another computation.
     """
     for path in sorted(folder.glob("step-*"), reverse=True):
         manifest = read_manifest(path)
-        if damage := "manifest.json is missing or broken" if manifest is None else damage_of(path, manifest.files):
+        damage = "manifest.json is missing or broken" if manifest is None else damage_of(path, manifest.files, workers)
+        if manifest is None or damage:
             say(f"checkpoint {path.name} is damaged ({damage}); trying the one before")
             continue
-        assert manifest is not None
-        refuse_foreign(path, manifest, fingerprint, processes)
-        return path, manifest.step
+        refuse_foreign(path, manifest, fingerprint)
+        return path, manifest
     return None
 
 
@@ -100,28 +109,29 @@ def read_manifest(path: Path) -> Manifest | None:
         return None
 
 
-def damage_of(path: Path, files: Mapping[str, FileFacts]) -> str:
+def damage_of(path: Path, files: Mapping[str, FileFacts], workers: int) -> str:
     """What is wrong with the first file that is not as the manifest says; "" where all are."""
-    for name, facts in files.items():
-        file = path / name
-        if not file.exists():
-            return f"{name} is missing"
-        if (found := file.stat().st_size) != facts.bytes:
-            return f"{name} has {found:,} bytes instead of {facts.bytes:,}"
-        if digest_file(file) != facts.sha256:
-            return f"{name} has changed: its SHA-256 is not the manifest's"
+    with ThreadPoolExecutor(workers) as pool:
+        damages = pool.map(lambda name: damage_of_file(path, name, files[name]), files)
+        return next((damage for damage in damages if damage), "")
+
+
+def damage_of_file(path: Path, name: str, facts: FileFacts) -> str:
+    """What is wrong with one file, or ""."""
+    file = path / name
+    if not file.exists():
+        return f"{name} is missing"
+    if (found := file.stat().st_size) != facts.bytes:
+        return f"{name} has {found:,} bytes instead of {facts.bytes:,}"
+    if digest_file(file) != facts.sha256:
+        return f"{name} has changed: its SHA-256 is not the manifest's"
     return ""
 
 
-def refuse_foreign(path: Path, manifest: Manifest, fingerprint: str, processes: int) -> None:
-    """Raises `CheckpointRefused` unless the checkpoint can be gone on from, exactly."""
+def refuse_foreign(path: Path, manifest: Manifest, fingerprint: str) -> None:
+    """Raises `CheckpointRefused` unless the checkpoint is of this computation."""
     if manifest.fingerprint != fingerprint:
         raise CheckpointRefused(
             f"{path} belongs to other parameters or data: its fingerprint is {manifest.fingerprint[:16]}…, this run's "
             f"is {fingerprint[:16]}…. Remove {path.parent} to train from the start, or restore what it was trained with."
-        )
-    if manifest.processes != processes:
-        raise CheckpointRefused(
-            f"{path} was written by {manifest.processes} processes, but this site starts {processes}. "
-            f"Set train_processes of the site to {manifest.processes}, or remove {path.parent} to train from the start."
         )

@@ -5,24 +5,27 @@ the newest checkpoint and ends with the same bytes.
 """
 
 import shutil
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
-from components.base import Context, Journal
+from components.base import Context, Journal, Launcher, Site
 from components.errors import InputError, WorkerFailed
+from components.formats.batches import BatchPlan
 from components.formats.behaviour import compare, write_behaviour
 from components.formats.digests import digest_file
 from components.formats.files import write_text
 from components.formats.framing import folder_behaviour
 from components.formats.models import check_rows, copy_tokenizer, read_config, tensor_shapes
+from components.formats.shapes import Outline
 from components.formats.tokenizers import tokenizer_file
 from components.train import checkpoints
-from components.train.attempt import Attempt, Outcome, Training
-from components.train.batches import BatchPlan
+from components.train.attempt import Attempt, Kernels, Outcome, Training
 from components.train.contract import Trainer, TrainReport
+from components.train.exported import check_export
 from components.train.metrics import read_lines
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     # cuBLAS is deterministic only with a fixed workspace
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    # FlashAttention's backward adds up in any order otherwise; torch's own switch does not reach it
+    "FLASH_ATTENTION_DETERMINISTIC": "1",
     # on a CPU, page faults under large logits took 40 % of a step; huge pages save them
     "THP_MEM_ALLOC_ENABLE": "1",
 }
@@ -40,7 +45,7 @@ class DeepSpeedTrainer(Training, Trainer):
     """Trains with AdamW, a cosine schedule and ZeRO; see `Training` for what each field means."""
 
     kind: Literal["deepspeed"]
-    version: Literal[1]
+    version: Literal[2]
 
     @model_validator(mode="after")
     def _fits(self) -> "DeepSpeedTrainer":
@@ -52,6 +57,8 @@ class DeepSpeedTrainer(Training, Trainer):
             )
         if self.architecture and self.router_auxiliary_loss is not None and self.architecture.experts is None:
             raise ValueError("router_auxiliary_loss is set, but architecture.experts is null; set it to null as well")
+        if not all(0 <= beta < 1 for beta in self.adam_betas):
+            raise ValueError(f"adam_betas {list(self.adam_betas)} must be two numbers from 0 to below 1, such as [0.9, 0.95]")
         if self.sequence_length > self.maximum_positions:
             raise ValueError(
                 f"sequence_length {self.sequence_length:,} exceeds maximum_positions {self.maximum_positions:,}"
@@ -62,6 +69,23 @@ class DeepSpeedTrainer(Training, Trainer):
     def training(self) -> Training:
         """The fields that the worker needs."""
         return Training(**{name: getattr(self, name) for name in Training.model_fields})
+
+    def outline(self, before: Outline) -> Outline:
+        """With the architecture's shape, where one is given."""
+        return before if self.architecture is None else replace(before, shape=self.architecture.shape)
+
+    def forecast(self, before: Outline, site: Site) -> list[tuple[str, str]]:
+        """Parameters, tokens, memory, work and disk."""
+        from components.train.forecast import forecast
+
+        return forecast(self, self.outline(before), site)
+
+    def rehearse(self, before: Outline, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
+        """Makes a few steps, in the site's processes on this machine."""
+        from components.train.forecast import rehearsal_rows
+        from components.train.rehearsal import rehearse
+
+        return rehearsal_rows(self, rehearse(self, self.outline(before), site, launcher, folder))
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
         """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
@@ -85,6 +109,7 @@ class DeepSpeedTrainer(Training, Trainer):
             environment=ENVIRONMENT,
         )
         check_outcome(context.scratch / "outcome.json", self.steps)
+        check_export(output, model, self.training, index.behaviour.pieces)
         losses = read_lines(output / "losses.jsonl")
         return TrainReport(
             parameters=sum(prod(shape) for shape in tensor_shapes(output).values()),
@@ -122,12 +147,12 @@ class DeepSpeedTrainer(Training, Trainer):
             context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
         for partial in folder.glob(".saving-*"):
             shutil.rmtree(partial)
-        found = checkpoints.newest(
-            folder, context.fingerprint, context.site.train_processes, context.journal.say
-        )
-        checkpoint, step = found or (None, 0)
-        if checkpoint:
-            context.journal.say(f"going on from {checkpoint.name}, {step:,} of {self.steps:,} steps are done")
+        found = checkpoints.newest(folder, context.fingerprint, context.site.workers, context.journal.say)
+        checkpoint, step = (found[0], found[1].step) if found else (None, 0)
+        if found:
+            elsewhere = f" (written by {found[1].processes} processes, read by {context.site.train_processes})"
+            moved = elsewhere if found[1].processes != context.site.train_processes else ""
+            context.journal.say(f"going on from {found[0].name}, {step:,} of {self.steps:,} steps are done{moved}")
         return Attempt(
             training=self.training,
             model=model.absolute(),
@@ -137,6 +162,9 @@ class DeepSpeedTrainer(Training, Trainer):
             metrics=context.journal.metrics.absolute(),
             fingerprint=context.fingerprint,
             micro_batch_size=context.site.train_micro_batch_size,
+            accelerator_tflops=context.site.accelerator_tflops,
+            kernels=Kernels(**{name: getattr(context.site, name) for name in Kernels.model_fields}),
+            asynchronous_checkpoints=context.site.asynchronous_checkpoints,
             checkpoint=checkpoint.absolute() if checkpoint else None,
             step=step,
         )

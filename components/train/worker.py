@@ -30,8 +30,8 @@ def listen() -> Callable[[], int]:
 def prepare_deepspeed() -> None:
     """Spares DeepSpeed's import what it does not need here, and its guess at the accelerator."""
     sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]  # its autotuner imports it, for seconds; not used
-    # DeepSpeed still calls a collective by the name that torch 2.13 deprecates
-    warnings.filterwarnings("ignore", "`torch.distributed.all_gather_into_tensor`", FutureWarning)
+    # DeepSpeed still calls two collectives by the names that torch 2.13 deprecates
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.(all_gather_into|reduce_scatter)_tensor`", FutureWarning)
     import torch
 
     if not torch.cuda.is_available():

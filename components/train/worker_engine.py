@@ -11,8 +11,8 @@ import deepspeed.ops
 import torch
 import torch.distributed as dist
 
-from components.train.attempt import Training
-from components.train.batches import BatchPlan
+from components.formats.batches import BatchPlan
+from components.train.attempt import Kernels, Training
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""
@@ -49,16 +49,21 @@ def device() -> torch.device:
 
 def deepspeed_config(training: Training, plan: BatchPlan) -> dict[str, Any]:
     """The training as DeepSpeed's JSON. The optimizer, its rates and the loss are ours."""
-    bucket = BUCKET_ELEMENTS[device().type]
+    bucket, pure = BUCKET_ELEMENTS[device().type], training.precision == "pure_bf16"
     return {
         "train_batch_size": plan.global_batch_size,
         "train_micro_batch_size_per_gpu": plan.micro_batch_size,
         "gradient_accumulation_steps": plan.accumulation,
         "gradient_clipping": training.gradient_clipping,
         "steps_per_print": 10**9,
-        "bf16": {"enabled": training.precision == "bf16"},
-        "data_types": {"grad_accum_dtype": "fp32"},
-        "communication_data_type": "fp32",
+        "bf16": {
+            "enabled": training.precision != "fp32",
+            "check_grad_overflow": False,  # a norm that is no number ends the run, in any precision
+            "bf16_master_weights_and_grads": pure,
+            "bf16_optimizer_states": pure,
+        },
+        "data_types": {"grad_accum_dtype": "bf16" if pure else "fp32"},
+        "communication_data_type": "bf16" if pure else "fp32",
         "zero_optimization": {
             "stage": training.zero_stage,
             "overlap_comm": False,
@@ -101,11 +106,15 @@ def parameter_groups(model: torch.nn.Module, training: Training) -> list[dict[st
     ]
 
 
-def build_engine(model: torch.nn.Module, training: Training, plan: BatchPlan) -> Any:
+def build_engine(model: torch.nn.Module, training: Training, plan: BatchPlan, kernels: Kernels) -> Any:
     """The engine, with a plain torch AdamW: DeepSpeed's own would be compiled at first use."""
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, training), lr=training.learning_rate, betas=training.adam_betas, eps=training.adam_epsilon
-    )
+        parameter_groups(model, training), lr=training.learning_rate, betas=training.adam_betas, eps=training.adam_epsilon,
+        # in pure_bf16 every intermediate is rounded, as in Swallow's; the fused kernel would compute an update in fp32
+        fused=training.precision != "pure_bf16",
+    )  # fmt: skip
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=deepspeed_config(training, plan))
+    if kernels.compile:
+        engine.compile()
     engine.train()
     return engine

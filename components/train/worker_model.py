@@ -7,7 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, MixtralConfig
 
 from components.formats.tokens import TokenIndex
-from components.train.attempt import Architecture, Training
+from components.train.attempt import Architecture, Kernels, Training
+from components.train.kernels import check_kernels
 
 RMS_NORM_EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02
@@ -49,16 +50,35 @@ def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) ->
     return MixtralConfig(**common, num_local_experts=shape.experts, num_experts_per_tok=shape.experts_per_token)
 
 
-def build_model(training: Training, model: Path, config: Any) -> torch.nn.Module:
-    """The model, the same on every rank: read from the folder, or drawn from the seed (also the same at any stage)."""
-    dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
+def build_model(training: Training, model: Path, config: Any, kernels: Kernels) -> torch.nn.Module:
+    """The model, the same on every rank: read from the folder, or drawn from the seed (also the same at any stage).
+
+    Raises `InputError` where the machine lacks what the site's kernels need.
+    """
+    check_kernels(kernels, cuda=torch.cuda.is_available())
+    how = {
+        "dtype": torch.float32 if training.precision == "fp32" else torch.bfloat16,
+        "attn_implementation": kernels.attention_implementation,
+    }
     if training.architecture is None:
-        network = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=dtype, attn_implementation="sdpa")
+        network = AutoModelForCausalLM.from_pretrained(model, config=config, **how)
     else:
         torch.manual_seed(training.seed)
-        network = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+        network = AutoModelForCausalLM.from_config(config, **how)
+    if kernels.fused_kernels:
+        fuse(network)
     if training.activation_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
     result: torch.nn.Module = network
     return result
 
+
+
+def fuse(network: Any) -> None:
+    """Puts Liger's kernels in place of norms, rotary positions and gated layers.
+
+    Its fused cross-entropy stays out: it shifts labels itself, and knows no masked target of ours.
+    """
+    from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+    _apply_liger_kernel_to_instance(network, cross_entropy=False, fused_linear_cross_entropy=False)

@@ -12,17 +12,20 @@ import torch
 import torch.distributed as dist
 
 from components.errors import WorkerFailed
+from components.formats.batches import BatchPlan, batch_at
 from components.formats.files import write_text
 from components.formats.tokens import TokenShards
 from components.train.attempt import Attempt, Outcome
-from components.train.batches import BatchPlan
-from components.train.metrics import Line, MetricsFile, deterministic, read_lines, write_lines
+from components.train.metrics import Line, MetricsFile, deterministic, write_lines
 from components.train.schedule import Schedule
+from components.train.spikes import LossWatch
 from components.train.worker_engine import build_engine, device, sharded_construction
 from components.train.worker_export import export
-from components.train.worker_losses import losses_of
+from components.train.worker_losses import Objective, losses_of
 from components.train.worker_model import build_config, build_model
+from components.train.worker_probe import Probe
 from components.train.worker_saver import Saver
+from components.train.worker_watch import Watch, by_source
 
 PROGRESS_SECONDS = 0.5
 
@@ -58,13 +61,21 @@ class Run:
         self.shards = TokenShards(attempt.tokens)
         config = build_config(training, attempt.model, self.shards.index)
         with sharded_construction(training, self.plan):
-            self.engine = build_engine(build_model(training, attempt.model, config), training, self.plan)
+            network = build_model(training, attempt.model, config, attempt.kernels)
+            self.engine = build_engine(network, training, self.plan, attempt.kernels)
+        eos = self.shards.index.behaviour.eos
+        assert eos is not None, "`pack` ends every document with it"
+        self.objective = Objective(training, eos, config)
+        texts = [source.text for source in self.shards.index.sources]
+        self.watch = Watch(attempt, config, texts, self.rank, self.processes)
         self.lines: list[Line] = []
-        self.saver = Saver(attempt, self.engine)
+        self.saver = Saver(attempt, self.engine, Probe(self.engine, self.shards.sample(0)))
         self.printed = 0.0
         if attempt.checkpoint:
-            self.engine.load_checkpoint(str(attempt.checkpoint), tag="state")
-            self.lines = read_lines(attempt.checkpoint / "metrics.jsonl")
+            self.lines = self.saver.load(attempt.checkpoint)
+        self.losses = LossWatch(training.global_batch_size, training.skip_batches)
+        for line in self.lines:
+            self.losses.see(line["loss"])
         self.metrics = MetricsFile(attempt.metrics) if self.rank == 0 else None
         if self.metrics:
             for line in self.lines:  # a retry in another place finds an empty file
@@ -77,31 +88,38 @@ class Run:
         return int(heard)
 
     def update(self, step: int) -> Line:
-        """One update of the weights with global batch `step`; returns its line of metrics."""
-        started, waited = time.perf_counter(), 0.0
+        """Update number `step` of the weights, with the global batch whose turn it is; returns its line of metrics."""
+        started, batch = time.perf_counter(), batch_at(step, self.training.skip_batches)
         rate = self.schedule.at(step)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
-        sums = torch.zeros(2, dtype=torch.float64, device=device())
-        for samples in self.plan.samples(step, self.rank):
-            before = time.perf_counter()
-            tokens = torch.from_numpy(np.stack([self.shards.sample(number) for number in samples])).to(device())
-            waited += time.perf_counter() - before
-            loss, router_loss = losses_of(self.engine, tokens, self.training)
-            self.engine.backward(loss + (self.training.router_auxiliary_loss or 0.0) * router_loss)
+        dealt = self.plan.samples(batch, self.rank)
+        batches = [self.tokens(samples) for samples in dealt]
+        waited = time.perf_counter() - started
+        mean_targets, sums = self.objective.mean_targets(batches), torch.zeros((), device=device())
+        tally = self.watch.tally(device())
+        for samples, tokens in zip(dealt, batches, strict=True):
+            total, facts, by_sample = losses_of(self.engine, tokens, self.objective, mean_targets)
+            self.engine.backward(total)
             self.engine.step()
-            sums += torch.stack([loss.detach(), router_loss.detach()]).double()
-        dist.all_reduce(sums)
-        loss, router_loss = (sums / (self.plan.accumulation * self.processes)).tolist()
+            sums = sums + facts
+            tally += by_source(by_sample, [self.shards.place(number).source for number in samples], len(tally))
+        everything = torch.cat([sums, self.watch.vector(tally, waited)])
+        dist.all_reduce(everything)
+        curves = self.objective.curves(everything[: len(sums)] / (self.plan.accumulation * self.processes))
+        watched = everything[len(sums) :].tolist()
         seconds = time.perf_counter() - started
-        batch = self.training.global_batch_size * self.training.sequence_length
-        router = {} if self.training.router_auxiliary_loss is None else {"router_loss": router_loss}
+        tokens_in_batch = self.training.global_batch_size * self.training.sequence_length
         return {
-            "step": step, "time": time.time_ns() // 1_000_000, "loss": loss, **router, "learning_rate": rate,
-            "gradient_norm": float(self.engine.get_global_grad_norm()), "tokens": (step + 1) * batch,
-            "tokens_per_second": round(batch / seconds, 1), "step_seconds": round(seconds, 6),
-            "data_seconds": round(waited, 6),
+            "step": step, "batch": batch, "time": time.time_ns() // 1_000_000, **curves, "learning_rate": rate,
+            "gradient_norm": float(self.engine.get_global_grad_norm()), "tokens": (step + 1) * tokens_in_batch,
+            "tokens_per_second": round(tokens_in_batch / seconds, 1), "step_seconds": round(seconds, 6),
+            **self.watch.facts(watched, seconds),
         }  # fmt: skip
+
+    def tokens(self, samples: range) -> torch.Tensor:
+        """One micro-batch, (samples, sequence + 1) token ids."""
+        return torch.from_numpy(np.stack([self.shards.sample(number) for number in samples])).to(device())
 
     def record(self, line: Line) -> None:
         """Keeps and writes the step's line. Raises `WorkerFailed` where the loss is no number any more."""
@@ -110,9 +128,12 @@ class Run:
                 f"step {line['step']:,}: loss {line['loss']}, gradient norm {line['gradient_norm']}. Training diverged; "
                 "lower learning_rate or gradient_clipping, or lengthen warmup_steps."
             )
+        spike = self.losses.judge(line)
         self.lines.append(line)
         if self.metrics is None:
             return
+        if spike:
+            say(spike)
         if warning := self.metrics.add(line):
             say(warning)
         done, total = line["step"] + 1, self.training.steps
@@ -132,7 +153,8 @@ class Run:
             write_lines(self.attempt.output / "losses.jsonl", map(deterministic, self.lines))
 
     def leave(self, outcome: Outcome) -> None:
-        """States how the attempt ended."""
+        """States how the attempt ended, once its last checkpoint is whole."""
+        self.saver.wait()
         if self.rank == 0:
             write_text(self.attempt.scratch / "outcome.json", outcome.model_dump_json())
 

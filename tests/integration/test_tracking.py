@@ -1,17 +1,27 @@
 """MLflow is a view: several writers on a new database, nothing twice, nothing that a name could break."""
 
 import json
+import os
+import signal
+import socket
+import statistics
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.train.metrics import MetricsFile
 from infra.tracking import is_complete, tracking_environment
 
 ROOT = Path(__file__).parents[2]
 STEPS = 5
+OUTAGE_SECONDS = 5.0  # the writer tries every two
 
 
 @pytest.fixture
@@ -74,3 +84,95 @@ def test_two_writers_on_a_new_database_both_show_their_run_once_even_when_sent_a
         assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == ["a" * 32]
         assert (folder / "journal" / "mlflow_run").read_text() == run.info.run_id
     assert not (ROOT / "mlruns").exists()
+
+
+def serve(home: Path, port: int) -> "subprocess.Popen[bytes]":
+    """MLflow's server on the database of `home`, up."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"],
+        cwd=home, env=tracking_environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    until(lambda: is_up(port))
+    return server
+
+
+def is_up(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for what another process does."""
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, "not within two minutes"
+        time.sleep(0.05)
+
+
+class FakeTraining(threading.Thread):
+    """Appends a line every few milliseconds, as the trainer does, until it is told to stop; notes how long each took."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.file, self.path, self.stop = MetricsFile(path), path, threading.Event()
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        while not self.stop.wait(0.01):
+            step, begin = len(self.seconds), time.perf_counter()
+            loss = float(step)
+            self.file.add({"step": step, "time": 1_700_000_000_000 + step, "loss": loss, "source_loss": {"ja/*": loss}})
+            self.seconds.append(time.perf_counter() - begin)
+
+
+def test_a_server_killed_while_a_model_trains_costs_no_point_and_holds_no_step_up(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    folder = home / "runs" / "tiny-33333333"
+    (folder / "journal").mkdir(parents=True)
+    (folder / "params.yaml").write_text("train: {steps: 5}\n", encoding="utf-8")
+    server, state = serve(home, port), folder / "journal" / "tracking.json"
+    training = FakeTraining(folder / "journal" / "train.metrics.jsonl")
+    training.start()
+    writer = start(folder)
+
+    def sent() -> int:
+        return int(json.loads(state.read_text())["offsets"].get("train", 0)) if state.exists() else 0
+
+    try:
+        until(lambda: sent() > 0)
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        reached, before = training.path.stat().st_size, len(training.seconds)
+        time.sleep(OUTAGE_SECONDS)
+        assert sent() <= reached
+        during = training.seconds[before:]
+        server = serve(home, port)
+        until(lambda: sent() > reached)
+        training.stop.set()
+        training.join()
+        finish(writer)
+    finally:
+        training.stop.set()
+        writer.kill()
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    assert len(during) > 100
+    assert statistics.median(during) < 5 * statistics.median(training.seconds[:before])
+    run, _ = shown(home, folder.name)
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    for name in ("train/loss", "train/source_loss.ja/_"):
+        curve = client.get_metric_history(run.info.run_id, name)
+        assert [(point.step, point.value) for point in curve] == [(n, float(n)) for n in range(len(training.seconds))]
+    assert len(client.search_runs([run.info.experiment_id])) == 1

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch
 from components.formats.behaviour import behaviour_of
 from components.formats.digests import digest_folder
-from components.formats.documents import read_documents, training_files
+from components.formats.documents import read_documents, training_files, write_documents
 from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.tokenizers import load_tokenizer
 from components.formats.tokens import TokenShards
@@ -69,6 +69,17 @@ def test_a_source_without_text_is_named_before_anything_is_tokenised(inputs: Pat
     absent = packer(mixture=[{"text": "ja/*", "weight": 1.0}, {"text": "ko/*", "weight": 1.0}])
     with pytest.raises(EmptyCorpus, match=r"'ko/\*'; it holds: en/prose, ja/prose"):
         absent.run(make_context(tmp_path), text=inputs / "text", model=inputs / "model", output=tmp_path / "tokens")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_held_out_document_among_the_text_is_refused_with_its_name(workers: int, inputs: Path, tmp_path: Path) -> None:
+    text = shutil.copytree(inputs / "text", tmp_path / "text")
+    leaked = list(read_documents(text / "train/en/prose.jsonl.gz"))[7]
+    write_documents(text / "heldout/en.jsonl.gz", [leaked.model_copy(update={"text": "the same, cleaned otherwise"})])
+    context = make_context(tmp_path, site=replace(SITE, workers=workers))
+    with pytest.raises(InputError, match=r"train/en/prose\.jsonl\.gz: document en07 .* is also held out"):
+        packer().run(context, text=text, model=inputs / "model", output=tmp_path / "tokens")
+    assert not (tmp_path / "tokens/index.json").exists()
 
 
 def test_a_model_without_a_tokenizer_is_refused(inputs: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from components.errors import InputError
 from components.expand.sentencepiece_vocabulary import append_pieces
 from components.formats.fast_tokenizers import build_fast_tokenizer, write_fast_tokenizer
-from components.formats.sentencepieces import NORMAL, SPACE, USER_DEFINED, tokenizer_of
+from components.formats.sentencepieces import NORMAL, SPACE, USER_DEFINED, cut, tokenizer_of
 from components.formats.tokenizers import load_tokenizer
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 
@@ -98,6 +98,30 @@ def test_loaded_tokenizer_knows_its_size_and_its_ends(tmp_path: Path) -> None:
 @given(st.lists(ANY_TEXT | LIKELY_TEXT, max_size=8))
 def test_document_is_the_text_between_bos_and_eos_on_the_fast_path_too(texts: list[str]) -> None:
     assert [ids.tolist() for ids in SLOW.encode_documents(texts)] == [[1, *SLOW.encode(text), 2] for text in texts]
+
+
+LINES = st.lists(
+    st.sampled_from([*ENGLISH, *JAPANESE, "", " ", "   x", "\t\r", "\n\n", "🦜", "\x00", "\u2581 \u2581"]),
+    min_size=8, max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines=LINES)
+def test_a_document_that_is_cut_up_at_line_ends_has_the_ids_of_the_whole(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    for found, whole in zip(SLOW.encode_documents([text, "", text[::-1]]), (text, "", text[::-1]), strict=True):
+        assert found.tolist() == [1, *SLOW.encode(whole), 2]
+    assert "".join(cut(text)) == text
+    assert all(part.startswith("\n") and len(part) >= 500 for part in cut(text)[1:-1])
+
+
+def test_a_document_is_left_whole_where_a_piece_reaches_across_a_line_end() -> None:
+    proto = tiny_proto()
+    proto.pieces.add(piece=".\n", score=-0.5, type=NORMAL)
+    tokenizer, text = tokenizer_of(proto), "The river.\n" * 100
+    assert tokenizer.encode_documents([text])[0].tolist() == [1, *tokenizer.encode(text), 2]
+    assert tokenizer.encode(text).count(len(proto.pieces) - 1) == 100
 
 
 def test_absent_tokenizer_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,47 +12,27 @@ from hypothesis import strategies as st
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch
 from components.formats.behaviour import Behaviour
 from components.formats.mixture import Mixture, whole_weights
+from components.formats.steady import largest_deviation
+from components.formats.token_writer import describe_source, write_source
 from components.formats.tokens import (
     PackedSource,
     TokenIndex,
     TokenShards,
     check_frames,
-    describe_source,
     token_dtype,
     window_order,
-    write_index,
     write_nothing,
-    write_source,
+    write_order,
 )
+from tests.shards import BEHAVIOUR, LENGTH, quick_mixture, write_shards
 
-LENGTH = 8
-BEHAVIOUR = Behaviour(
-    version=1, pieces=60_000, bos=1, eos=2, document=[1, 2], reachable=0, vocabulary="0" * 64, golden={"": []}
-)
-"""Of no real tokenizer: these tokens count on."""
 WEIGHTS = st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=7)
-
-
-def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[float], seed: int = 5) -> TokenShards:
-    """Sources whose tokens count on, so that a token tells its place."""
-    sources = []
-    for (key, documents), weight in zip(lengths.items(), weights, strict=True):
-        edges = np.cumsum([0, *documents])
-        parts = [(f"{key}-{n}", np.arange(a, b, dtype=np.int64)) for n, (a, b) in enumerate(pairwise(edges))]
-        write_source(folder, key, "<u2", parts)
-        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH, BEHAVIOUR))
-    index = TokenIndex(
-        version=2, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources),
-        behaviour=BEHAVIOUR,
-    )  # fmt: skip
-    write_index(folder, index)
-    return TokenShards(folder)
 
 
 @given(weights=WEIGHTS)
 def test_after_any_number_of_samples_every_source_is_within_one_sample_of_its_share(weights: list[float]) -> None:
-    mixture = Mixture.of(weights)
-    order, counts = np.asarray(mixture.order), np.arange(1, mixture.period + 1)
+    mixture = quick_mixture(weights)
+    order, counts = np.asarray(mixture.order), np.arange(1, len(mixture.order) + 1)
     for source, weight in enumerate(weights):
         off = np.cumsum(order == source) - counts * weight / sum(weights)
         assert np.abs(off).max() < 1 + 1e-9
@@ -67,7 +46,7 @@ def test_after_any_number_of_samples_every_source_is_within_one_sample_of_its_sh
 def test_any_window_is_within_two_samples_and_within_one_where_there_are_two_sources(
     weights: list[float], start: int, length: int
 ) -> None:
-    mixture = Mixture.of(weights)
+    mixture = quick_mixture(weights)
     counts = Counter(mixture.source_of(number)[0] for number in range(start, start + length))
     limit = 1.0 if len(weights) == 2 else 2.0
     for source, weight in enumerate(weights):
@@ -76,13 +55,43 @@ def test_any_window_is_within_two_samples_and_within_one_where_there_are_two_sou
 
 @given(weights=WEIGHTS, start=st.integers(0, 10**12))
 def test_a_sources_samples_are_numbered_without_gap_or_repetition(weights: list[float], start: int) -> None:
-    mixture = Mixture.of(weights)
+    mixture = quick_mixture(weights)
     numbers: dict[int, list[int]] = {}
     for sample in range(start, start + 200):
         source, earlier = mixture.source_of(sample)
         numbers.setdefault(source, []).append(earlier)
     for turns in numbers.values():
         assert turns == list(range(turns[0], turns[0] + len(turns)))
+
+
+@pytest.mark.parametrize("weights", [[62.0, 47.0, 73.0], [11.0, 3.0, 58.0, 2.0], [83, 22, 22, 65, 30, 2, 99, 26, 70]])
+def test_where_tijdemans_order_is_further_off_over_1000_samples_one_is_found_that_is_not(weights: list[float]) -> None:
+    """Counted here sample by sample, over two cycles: windows across the seam are among them."""
+    mixture, shares = Mixture.of(weights), np.asarray(weights) / sum(weights)
+    assert largest_deviation(quick_mixture(weights).order, 1000) > 1
+    cycle = len(mixture.order)
+    samples = np.asarray([mixture.source_of(number)[0] for number in range(2 * cycle)])
+    for source, share in enumerate(shares):
+        counts = np.concatenate([[0], np.cumsum(samples == source)])
+        assert np.abs(counts - np.arange(2 * cycle + 1) * share).max() < 1
+        assert np.abs(counts[1000:] - counts[:-1000] - 1000 * share).max() <= 1 + 1e-9
+        assert counts[cycle] == round(cycle * share)
+
+
+def test_where_tijdemans_order_will_do_it_is_taken() -> None:
+    for weights in ([0.9, 0.1], [1.0], [0.5, 0.3, 0.2]):
+        assert Mixture.of(weights).order == quick_mixture(weights).order
+
+
+def test_an_order_of_other_sources_or_another_length_is_refused(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"ja": [50], "en": [50]}, [0.9, 0.1])
+    for order in ([0] * 10, [0, 1]):
+        np.save(tmp_path / "order.npy", np.asarray(order, dtype="<u2"))
+        with pytest.raises(InputError, match=r"order\.npy has .* expected 10 of 2"):
+            TokenShards(tmp_path)
+    (tmp_path / "order.npy").unlink()
+    with pytest.raises(InputError, match=r"order\.npy cannot be read"):
+        TokenShards(tmp_path)
 
 
 def test_a_decimal_weight_counts_as_it_is_written() -> None:
@@ -127,12 +136,16 @@ def test_the_mixture_is_exact_over_a_period(tmp_path: Path) -> None:
     assert Counter(shards.place(number).source for number in range(1000)) == {0: 700, 1: 300}
 
 
-def test_a_sample_knows_its_documents(tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, {"ja": [5, 7, 60]}, [1.0])
-    by_window = {shards.place(number).window: shards.documents(number) for number in range(8)}
-    assert by_window[0] == ["ja-0", "ja-1"]  # tokens 0–8
-    assert by_window[1] == ["ja-1", "ja-2"]  # tokens 8–16
-    assert by_window[2] == ["ja-2"]
+def test_a_pass_has_the_same_order_under_every_version_of_numpy() -> None:
+    """NumPy promises its generators' streams for one version only. Where this fails, packed data would be read anew."""
+    assert window_order(1234, 0, 0, 10).tolist() == [8, 9, 5, 0, 2, 6, 4, 7, 1, 3]
+    assert window_order(1234, 1, 2, 10).tolist() == [9, 7, 5, 6, 8, 2, 4, 1, 0, 3]
+
+
+@given(weights=WEIGHTS, sample=st.integers(0, 10**12))
+def test_a_sources_turn_leads_back_to_its_sample(weights: list[float], sample: int) -> None:
+    mixture = quick_mixture(weights)
+    assert mixture.sample_of(*mixture.source_of(sample)) == sample
 
 
 def test_a_source_that_does_not_fill_a_sample_is_refused(tmp_path: Path) -> None:
@@ -184,8 +197,8 @@ def test_where_there_is_no_bos_no_share_of_it_is_stated(tmp_path: Path) -> None:
 ], ids=["BOS", "EOS"])
 def test_documents_that_lost_their_frame_are_refused(documents: tuple[list[int]], words: str, tmp_path: Path) -> None:
     index = TokenIndex(
-        version=2, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, behaviour=BEHAVIOUR,
-        sources=(write_documents(tmp_path, *documents),),
+        version=3, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, behaviour=BEHAVIOUR,
+        sources=(write_documents(tmp_path, *documents),), mixture=write_order(tmp_path, quick_mixture([1.0])),
     )
     with pytest.raises(InputError, match=words):
         check_frames(tmp_path, index)
@@ -201,9 +214,9 @@ def test_an_id_that_would_wrap_around_is_refused(tmp_path: Path) -> None:
         write_documents(tmp_path, [1, 65_540, 6, 7, 7, 8, 9, 9, 9, 2])
 
 
-def test_an_index_of_version_1_is_refused_with_the_next_step(tmp_path: Path) -> None:
+def test_an_index_of_version_2_is_refused_with_the_next_step(tmp_path: Path) -> None:
     write_shards(tmp_path, {"ja": [50]}, [1.0])
     index = json.loads((tmp_path / "index.json").read_text())
-    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 1}))
-    with pytest.raises(InputError, match=r"index\.json is of version 1, expected 2\. Run the pack stage again"):
+    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 2}))
+    with pytest.raises(InputError, match=r"index\.json is of version 2, expected 3\. Run the pack stage again"):
         TokenShards(tmp_path)

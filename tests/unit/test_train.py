@@ -1,4 +1,4 @@
-"""Training's torch-free parts: rates, batches, metrics, checkpoints, and what is refused before a process starts."""
+"""Training's torch-free parts: rates, batches, metrics, and what is refused before a process starts."""
 
 import json
 import shutil
@@ -10,16 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.base import Context
-from components.errors import CheckpointRefused, InputError, ParameterError, TokenizerMismatch, WorkerFailed
+from components.errors import InputError, ParameterError, TokenizerMismatch, WorkerFailed
+from components.formats.batches import BatchPlan
 from components.formats.behaviour import read_behaviour
 from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.files import write_json
 from components.formats.sentencepieces import NORMAL
 from components.formats.tokens import TokenShards
-from components.train import checkpoints
-from components.train.batches import BatchPlan
-from components.train.checkpoints import Manifest, checkpoint_path, commit, facts_of, newest, prune
 from components.train.deepspeed import check_outcome
 from components.train.keep import KeepWeights
 from components.train.metrics import MetricsFile, deterministic, read_lines, write_lines
@@ -162,6 +159,11 @@ def test_tokens_packed_for_another_length_are_refused_with_both_numbers(inputs: 
         ({"minimum_learning_rate": 0.1}, "exceeds learning_rate"),
         ({"maximum_positions": 31}, "sequence_length 32 exceeds maximum_positions 31"),
         ({"zero_stage": 4}, "Input should be 1, 2 or 3"),
+        ({"precision": "fp16"}, "Input should be 'bf16', 'pure_bf16' or 'fp32'"),
+        ({"attention": "masked"}, "Input should be 'across_documents' or 'within_documents'"),
+        ({"z_loss": 0.0}, "greater than 0"),
+        ({"router_auxiliary_loss": -0.02}, "greater than 0"),
+        ({"adam_betas": [0.9, 1.0]}, r"adam_betas \[0.9, 1.0\] must be two numbers from 0 to below 1"),
         ({"router_auxiliary_loss": 0.02}, "architecture.experts is null"),
         ({"architecture": ARCHITECTURE | {"heads": 5}}, "hidden_size 32 must be a multiple of heads 5"),
         ({"architecture": ARCHITECTURE | {"experts": 8}}, "both numbers .* or both null"),
@@ -206,69 +208,6 @@ def test_losses_survive_the_file_exactly(loss: float, tmp_path_factory: pytest.T
     write_lines(path, [line(0, loss)])
     (found,) = read_lines(path)
     assert deterministic(found) == {"step": 0, "loss": loss, "learning_rate": 0.1, "gradient_norm": 1.5}
-
-
-def write_checkpoint(folder: Path, step: int, fingerprint: str = "f" * 64, processes: int = 2) -> Path:
-    saving = checkpoints.saving_path(folder, step)
-    (saving / "state").mkdir(parents=True)
-    (saving / "state/weights.pt").write_bytes(bytes([step]) * 100)
-    files = {"state/weights.pt": facts_of(saving / "state/weights.pt")}
-    commit(saving, checkpoint_path(folder, step), Manifest(
-        fingerprint=fingerprint, step=step, processes=processes, files=files
-    ))  # fmt: skip
-    return checkpoint_path(folder, step)
-
-
-def test_the_newest_whole_checkpoint_is_chosen_and_old_ones_are_removed(tmp_path: Path) -> None:
-    for step in (4, 8, 12):
-        write_checkpoint(tmp_path, step)
-    (tmp_path / ".saving-00000016").mkdir()
-    prune(tmp_path, keep=2)
-    said: list[str] = []
-    assert newest(tmp_path, "f" * 64, 2, said.append) == (checkpoint_path(tmp_path, 12), 12)
-    assert said == []
-    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-00000008", "step-00000012"]
-
-
-@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "manifest"])
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(damage: str, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, 4)
-    file = write_checkpoint(tmp_path, 8) / "state/weights.pt"
-    if damage == "changed":
-        file.write_bytes(bytes(100))
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[:50])
-    if damage == "missing":
-        file.unlink()
-    if damage == "manifest":
-        (checkpoint_path(tmp_path, 8) / "manifest.json").write_text("{")
-    said: list[str] = []
-    assert newest(tmp_path, "f" * 64, 2, said.append) == (checkpoint_path(tmp_path, 4), 4)
-    assert len(said) == 1
-    assert "step-00000008 is damaged" in said[0]
-
-
-def test_there_is_nothing_to_go_on_from_where_all_are_damaged(tmp_path: Path) -> None:
-    (write_checkpoint(tmp_path, 4) / "manifest.json").unlink()
-    said: list[str] = []
-    assert newest(tmp_path, "f" * 64, 2, said.append) is None
-    assert len(said) == 1
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"fingerprint": "a" * 64}, "belongs to other parameters or data: its fingerprint is aaaaaaaaaaaaaaaa…"),
-        ({"processes": 4}, "was written by 4 processes, but this site starts 2"),
-    ],
-)
-def test_a_checkpoint_that_cannot_be_gone_on_from_exactly_is_refused(
-    facts: dict[str, object], words: str, inputs: Path, tmp_path: Path
-) -> None:
-    context: Context = make_context(tmp_path)
-    write_checkpoint(context.scratch / "checkpoints", 4, **facts)  # type: ignore[arg-type]
-    with pytest.raises(CheckpointRefused, match=words):
-        trainer().run(context, model=inputs / "model", tokens=inputs / "tokens", output=tmp_path / "output")
 
 
 def test_metrics_of_another_computation_are_not_gone_on_with(inputs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""A repository's or a package's name in, its model's shape out: so that a run can be planned before anything is fetched.
+
+Read from the named `config.json`. What is not listed here is known as soon as it was collected.
+"""
+
+from components.formats.shapes import NOTHING, Outline, Shape
+
+MISTRAL_7B = Shape(
+    hidden_size=4096, intermediate_size=14336, layers=32, heads=32, key_value_heads=8, head_dimension=128,
+    sliding_window=4096, tie_word_embeddings=False, experts=None, experts_per_token=None,
+)
+"""https://huggingface.co/mistralai/Mistral-7B-v0.1/blob/main/config.json, and arXiv 2310.06825, table 1."""
+MIXTRAL_8X7B = Shape(
+    hidden_size=4096, intermediate_size=14336, layers=32, heads=32, key_value_heads=8, head_dimension=128,
+    sliding_window=None, tie_word_embeddings=False, experts=8, experts_per_token=2,
+)
+"""https://huggingface.co/mistralai/Mixtral-8x7B-Instruct-v0.1/blob/main/config.json, and arXiv 2401.04088, table 1."""
+
+KNOWN = {
+    "mistralai/Mistral-7B-v0.1": Outline(32_000, MISTRAL_7B),
+    "mistralai/Mixtral-8x7B-v0.1": Outline(32_000, MIXTRAL_8X7B),
+    "mistralai/Mixtral-8x7B-Instruct-v0.1": Outline(32_000, MIXTRAL_8X7B),
+    "mistral_common/data/tokenizer.model.v1": Outline(32_000, None),  # a tokenizer in a wheel, without weights
+}
+
+
+def known(names: list[str]) -> Outline:
+    """What is known of the first of these names that is listed."""
+    return next((KNOWN[name] for name in names if name in KNOWN), NOTHING)

@@ -1,0 +1,86 @@
+"""A list of attempts in; trains each of them in this process, and leaves what its engine computed and is made of.
+
+For each attempt, its scratch folder gets `engine.safetensors` (the whole gradient of the first update, by name) and
+`engine.json`. One process for many engines: starting one takes longer than training ten.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(path: Path) -> None:
+    """Trains and exports every attempt of the file."""
+    from components.train.attempt import Attempt
+    from components.train.worker_engine import open_process_group
+
+    with open_process_group():
+        for values in json.loads(path.read_text()):
+            probe(Attempt.model_validate(values))
+
+
+def probe(attempt: Any) -> None:
+    """Trains one attempt to its end, and writes down what was seen on the way."""
+    from safetensors.torch import save_file
+
+    from components.train.worker_steps import Run
+
+    run = Run(attempt)
+    watch = Watch(run.engine)
+    for step in range(attempt.training.steps):
+        run.record(run.update(step))
+    run.export()
+    if run.rank == 0:
+        save_file(watch.gradients, attempt.scratch / "engine.safetensors")
+        facts = made_of(run.engine) | {"lines": run.lines, "rates": watch.rates, "calls": watch.calls}
+        (attempt.scratch / "engine.json").write_text(json.dumps(facts))
+
+
+class Watch:
+    """Sees each update coming: keeps the first gradient, every learning rate, and how often a layer was computed."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine, self.update = engine, engine.step
+        self.gradients: dict[str, Any] = {}
+        self.rates: list[float] = []
+        self.calls = 0
+        engine.step = self.step
+        engine.module.model.layers[0].self_attn.o_proj.register_forward_hook(self.count)
+
+    def count(self, *_: Any) -> None:
+        self.calls += 1
+
+    def step(self) -> None:
+        from deepspeed.utils import safe_get_full_grad
+
+        if self.engine.is_gradient_accumulation_boundary():
+            self.rates.append(self.engine.optimizer.optimizer.param_groups[0]["lr"])
+            if not self.gradients:
+                named = self.engine.module.named_parameters()
+                self.gradients = {name: safe_get_full_grad(parameter).clone() for name, parameter in named}
+        self.update()
+
+
+def made_of(engine: Any) -> dict[str, Any]:
+    """Number types, settings and leaf modules of an engine."""
+    from deepspeed.utils import get_z3_leaf_modules
+
+    adam = engine.optimizer.optimizer
+    states = [value for state in adam.state.values() for key, value in state.items() if key != "step"]
+    return {
+        "weights": sorted({str(parameter.dtype) for parameter in engine.module.parameters()}),
+        "masters": sorted({str(master.dtype) for master in adam.state}),
+        "moments": sorted({str(value.dtype) for value in states}),
+        "frequencies": str(engine.module.model.rotary_emb.inv_freq.dtype),
+        "epsilon": [group["eps"] for group in adam.param_groups],
+        "decay": [group["weight_decay"] for group in adam.param_groups],
+        "leaves": sorted({type(module).__name__ for module in get_z3_leaf_modules(engine.module)}),
+    }
+
+
+if __name__ == "__main__":
+    from components.train.worker import prepare_deepspeed
+
+    prepare_deepspeed()
+    main(Path(sys.argv[1]))

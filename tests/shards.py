@@ -1,0 +1,39 @@
+"""Document lengths and weights in, token shards out whose tokens count on, so that a token tells its place."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from components.formats.behaviour import Behaviour
+from components.formats.mixture import Mixture, tijdeman, whole_weights
+from components.formats.token_writer import describe_source, write_source
+from components.formats.tokens import TokenIndex, TokenShards, write_index, write_order
+
+LENGTH = 8
+BEHAVIOUR = Behaviour(
+    version=1, pieces=60_000, bos=1, eos=2, document=[1, 2], reachable=0, vocabulary="0" * 64, golden={"": []}
+)
+"""Of no real tokenizer: these tokens count on."""
+
+
+def quick_mixture(weights: list[float]) -> Mixture:
+    """In Tijdeman's order, which takes no search."""
+    turns = whole_weights(weights)
+    return Mixture.in_order(tijdeman(turns), len(turns))
+
+
+def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[float], seed: int = 5) -> TokenShards:
+    """A source for each key; document n of source `ja` is `ja-n`."""
+    sources = []
+    for (key, documents), weight in zip(lengths.items(), weights, strict=True):
+        edges = np.cumsum([0, *documents])
+        parts = [(f"{key}-{n}", np.arange(a, b, dtype=np.int64)) for n, (a, b) in enumerate(pairwise(edges))]
+        write_source(folder, key, "<u2", parts)
+        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH, BEHAVIOUR))
+    index = TokenIndex(
+        version=3, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources),
+        mixture=write_order(folder, quick_mixture(weights)), behaviour=BEHAVIOUR,
+    )
+    write_index(folder, index)
+    return TokenShards(folder)
