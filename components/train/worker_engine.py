@@ -67,6 +67,7 @@ def deepspeed_config(training: Training, plan: BatchPlan) -> dict[str, Any]:
         "zero_optimization": {
             "stage": training.zero_stage,
             "overlap_comm": False,
+            "contiguous_gradients": device().type == "cuda",  # against fragmented memory; on a CPU one copy too many
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
             "stage3_prefetch_bucket_size": bucket // 10,
