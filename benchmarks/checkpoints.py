@@ -10,12 +10,11 @@ import shutil
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.timing import seconds
 from components.params import component_of, load_params
 from components.train.attempt import Attempt, Kernels, Training
 from components.train.checkpoints import facts_of
@@ -130,13 +129,6 @@ def peer(engine: Any, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             facts_of(path)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time."""
-    clock = time.perf_counter()
-    work()
-    return time.perf_counter() - clock
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
     measured = {each.language: beginnings(each, HELDOUT_BYTES[each.language]) for each in texts}
     heldout = {language: windows(tokenizer, documents) for language, documents in measured.items()}
     sizes = {language: size(documents) for language, documents in measured.items()}
-    batches, step, clock, spent, read = batches_of(tokenizer, shuffled(texts[0].train)), 0, time.perf_counter(), 0.0, 0
+    batches, step, spent, read = batches_of(tokenizer, shuffled(texts[0].train)), 0, 0.0, 0
     for milestone in MILESTONES:
         while read < milestone:
             batch, read = next(batches)

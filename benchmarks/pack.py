@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from benchmarks.texts import Texts, english, japanese, write_clean
+from benchmarks.timing import seconds
 from benchmarks.tokenizer import mistral_tokenizer, repeated
 from components.base import Context
 from components.formats.fast_tokenizers import write_fast_tokenizer
@@ -164,13 +164,6 @@ def mixture_figure(recipe: str) -> dict[str, object]:
         "unit": "samples off over any 1,000", "goal": f"<= {MIXTURE_GOAL}", "pass": mine <= MIXTURE_GOAL,
         "off_after_any_number": round(largest_deviation(order), 4), "cycle": len(order), "seconds": round(took, 1),
     }
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time."""
-    clock = time.perf_counter()
-    work()
-    return time.perf_counter() - clock
 
 
 if __name__ == "__main__":

@@ -10,15 +10,14 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 import unicodedata
-from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
 import sentencepiece
 
 from benchmarks.texts import PACKAGES, Texts, japanese
+from benchmarks.timing import seconds
 from components.expand.candidates import find_candidates
 from components.expand.growth import Growth
 from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary
@@ -132,13 +131,6 @@ def repeated(documents: list[str], characters: int) -> list[str]:
         if not room:
             return taken
     raise AssertionError("there is no text")
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time."""
-    clock = time.perf_counter()
-    work()
-    return time.perf_counter() - clock
 
 
 if __name__ == "__main__":

@@ -13,8 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from benchmarks.timing import seconds
 
 ROUNDS, WARM_UP = 15, 3
 SLOWER_GOAL = 1.05  # times the loop's step in fp32
@@ -64,7 +67,7 @@ def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
     for step in range(ROUNDS + WARM_UP):
         begin = time.perf_counter()
         lines.append(run.update(step))
-        pairs.append((time.perf_counter() - begin, seconds(peer, step)))
+        pairs.append((time.perf_counter() - begin, seconds(partial(peer, step))))
     mine, theirs = (statistics.median(column) for column in zip(*pairs[WARM_UP:], strict=True))
     ratio = statistics.median(ours / other for ours, other in pairs[WARM_UP:])
     figure = {"bench": f"train-{precision}", "ours": round(mine, 4), "peer": round(theirs, 4), "peer_name": "a PyTorch loop"}
@@ -140,13 +143,6 @@ def add_up(weights: list[Any], masters: list[Any]) -> None:
         else:
             master.grad.add_(weight.grad)
         weight.grad = None
-
-
-def seconds(work: Callable[[int], None], step: int) -> float:
-    """Wall time."""
-    begin = time.perf_counter()
-    work(step)
-    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":

@@ -12,7 +12,15 @@ from typing import Any
 
 from components.errors import InputError
 from components.expand.candidates import Candidates
-from components.formats.byte_level import ALPHABET, Specification, backend_of, bytes_of, read_specification, spell
+from components.formats.byte_level import (
+    ALPHABET,
+    Specification,
+    backend_of,
+    bytes_of,
+    read_specification,
+    spell,
+    text_of_bytes,
+)
 from components.formats.files import write_json
 from components.formats.models import copy_tokenizer
 from components.formats.scripts import JAPANESE
@@ -109,11 +117,7 @@ class ByteLevelVocabulary:
 
     def text_of(self, piece: str) -> str | None:
         """None for leading bytes and for special tokens."""
-        data = None if piece in self.special else bytes_of(piece)
-        try:
-            return None if data is None else data.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
+        return None if piece in self.special else text_of_bytes(piece)
 
     def write(self, model: Path, output: Path, added: Sequence[str]) -> None:
         """`tokenizer.json` with pieces and merges appended, and copies of the rest.

@@ -12,7 +12,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from components.errors import EmptyCorpus, InputError, ParameterError
 from components.expand.corpus import WORD_BORDER, training_lines
 from components.expand.growth import Growth
-from components.formats.scripts import BLOCKS, JAPANESE, block_of, count_characters
+from components.formats.scripts import JAPANESE, block_of, count_characters
 from components.formats.sentencepieces import NORMAL, SPACE
 
 ASCII_OR_SPACE = re.compile(f"[\\x00-\\x7f{SPACE}]")
@@ -59,8 +59,7 @@ def guaranteed_characters(targets: dict[str, int | None], frequencies: Counter[s
                 f"expand.characters.{name} is {target:,}, but the base model knows {counts[name]:,} already. "
                 f"Raise it to {counts[name]:,} or more, or set it to null."
             )
-        block = re.compile(f"[{BLOCKS[name]}]")
-        alphabet = ALPHABETS.get(name, [char for char in frequencies if block.match(char)])
+        alphabet = ALPHABETS.get(name) or [char for char in frequencies if block_of(char) == name]
         missing = sorted(set(alphabet) - present, key=lambda char: (-frequencies[char], char))
         if len(missing) < target - counts[name]:
             raise EmptyCorpus(

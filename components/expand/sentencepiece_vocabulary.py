@@ -18,8 +18,16 @@ from components.errors import InputError
 from components.expand.candidates import Candidates
 from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.models import copy_tokenizer, read_config
-from components.formats.sentencepieces import BYTE, NORMAL, Proto, SentencePieceTokenizer, read_proto, tokenizer_of
-from components.formats.tokenizer_config import tokenizer_config
+from components.formats.sentencepieces import (
+    BYTE,
+    NORMAL,
+    Proto,
+    SentencePieceTokenizer,
+    read_proto,
+    tokenizer_of,
+    without_prefix,
+)
+from components.formats.tokenizer_config import check_specials, read_given
 
 SPACE_RUN_SCORE = -1e8
 """Mistral's runs of spaces score -1e9: below this no float32 tells two neighbours apart, so nothing is appended there."""
@@ -38,7 +46,7 @@ class SentencePieceVocabulary:
     def of(cls, model: Path) -> "SentencePieceVocabulary":
         """Raises `InputError` where the folder has no SentencePiece model of a family we know, or special tokens beyond it."""
         base = read_proto(model)
-        tokenizer_config(model, base)
+        check_specials(model, read_given(model), base)
         return cls(base)
 
     def characters(self) -> Set[str]:
@@ -133,14 +141,6 @@ def append_pieces(base: Proto, pieces: Sequence[str]) -> Proto:
         merged.pieces.add(piece=piece, score=lowest - rank, type=NORMAL)
     merged.trainer_spec.vocab_size = len(merged.pieces)
     return merged
-
-
-def without_prefix(proto: Proto) -> Proto:
-    """The same vocabulary for text inside a sentence: no space is put in front."""
-    bare = ModelProto()
-    bare.CopyFrom(proto)
-    bare.normalizer_spec.add_dummy_prefix = False
-    return bare
 
 
 def normal_scores(proto: Proto) -> dict[str, float]:

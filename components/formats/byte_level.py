@@ -30,16 +30,10 @@ TEXT_BYTES = frozenset({0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0xC0)
 
 
 @dataclass(frozen=True)
-class ByteLevelTokenizer(Tokenizer):
-    """A byte-level BPE tokenizer: `backend` is a `tokenizers.Tokenizer`.
-
-    Special tokens in text are text. Added tokens that the base declares not special, as Qwen's `<think>`, are tokens.
-    """
+class BackendTokenizer(Tokenizer):
+    """What the `tokenizers` library makes of a `tokenizer.json`: `backend` is as `backend_of` gives it."""
 
     backend: Any
-    normalization: Literal["NFC"] | None
-    lacks: frozenset[int]
-    """Bytes without a piece: characters with such a byte lose it."""
 
     def encode(self, text: str) -> list[int]:
         """As the port says."""
@@ -53,6 +47,18 @@ class ByteLevelTokenizer(Tokenizer):
         """As the port says."""
         text: str = self.backend.decode(list(ids), skip_special_tokens=True)
         return text
+
+
+@dataclass(frozen=True)
+class ByteLevelTokenizer(BackendTokenizer):
+    """A byte-level BPE tokenizer.
+
+    Special tokens in text are text. Added tokens that the base declares not special, as Qwen's `<think>`, are tokens.
+    """
+
+    normalization: Literal["NFC"] | None
+    lacks: frozenset[int]
+    """Bytes without a piece: characters with such a byte lose it."""
 
 
 def read_byte_level(folder: Path) -> ByteLevelTokenizer:
@@ -113,6 +119,15 @@ def spell(data: bytes) -> str:
 def bytes_of(piece: str) -> bytes | None:
     """What the letters of a piece stand for; None where one of them stands for no byte, as in some special tokens."""
     return bytes(_BYTES[letter] for letter in piece) if _BYTES.keys() >= set(piece) else None
+
+
+def text_of_bytes(piece: str) -> str | None:
+    """What a piece says; None where its letters are not the bytes of whole characters."""
+    data = bytes_of(piece)
+    try:
+        return None if data is None else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _steps(part: Any, key: str) -> list[dict[str, Any]]:

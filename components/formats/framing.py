@@ -6,7 +6,7 @@ document begins as a text does for which special tokens are asked for, so that w
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,26 +66,9 @@ def _backend_bos(backend: Any, path: Path) -> int | None:
     return bos_in_front(plain, asked, str(path))
 
 
-@dataclass(frozen=True)
-class _Converted(Tokenizer):
-    """A SentencePiece folder's tokenizer.json: `backend` is a `tokenizers.Tokenizer`."""
-
-    backend: Any
-
-    def encode(self, text: str) -> list[int]:
-        return self.encode_batch([text])[0]
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        text: str = self.backend.decode(list(ids), skip_special_tokens=True)
-        return text
-
-
 def _read_converted(folder: Path) -> Tokenizer:
     """The `tokenizer.json` that lies beside a `tokenizer.model`. Raises `InputError` where it cannot be read."""
-    from components.formats.byte_level import backend_of
+    from components.formats.byte_level import BackendTokenizer, backend_of
     from components.formats.sentencepieces import read_proto
 
     path = folder / "tokenizer.json"
@@ -94,4 +77,4 @@ def _read_converted(folder: Path) -> Tokenizer:
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}). Fetch it again, or delete it.") from None
     eos = backend.token_to_id(read_proto(folder).trainer_spec.eos_piece)
-    return _Converted(backend.get_vocab_size(), _backend_bos(backend, path), eos, backend)
+    return BackendTokenizer(backend.get_vocab_size(), _backend_bos(backend, path), eos, backend)

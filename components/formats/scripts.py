@@ -1,6 +1,7 @@
 """Characters in, how many belong to each Japanese script out: by Unicode block, as Swallow's announcement counts them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 BLOCKS = {"hiragana": "\u3040-\u309f", "katakana": "\u30a0-\u30ff", "kanji": "\u4e00-\u9fff"}
@@ -19,5 +20,5 @@ def block_of(character: str) -> str | None:
 
 def count_characters(characters: Iterable[str]) -> dict[str, int]:
     """How many different hiragana, katakana and kanji there are."""
-    present = set(characters)
-    return {name: sum(bool(re.match(f"[{block}]", char)) for char in present) for name, block in BLOCKS.items()}
+    counts = Counter(map(block_of, set(characters)))
+    return {name: counts[name] for name in BLOCKS}

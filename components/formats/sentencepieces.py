@@ -1,5 +1,6 @@
 """A model folder's `tokenizer.model` in, its ModelProto and SentencePiece's own answers out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,8 +73,7 @@ class SentencePieceTokenizer(Tokenizer):
         from sentencepiece import SentencePieceProcessor
         from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-        proto = ModelProto.FromString(self.processor.serialized_model_proto())
-        proto.normalizer_spec.add_dummy_prefix = False
+        proto = without_prefix(ModelProto.FromString(self.processor.serialized_model_proto()))
         return SentencePieceProcessor(model_proto=proto.SerializeToString())
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -98,6 +98,16 @@ def tokenizer_of(proto: Proto) -> SentencePieceTokenizer:
     processor = SentencePieceProcessor(model_proto=proto.SerializeToString())
     bos, eos = (number if number >= 0 else None for number in (processor.bos_id(), processor.eos_id()))
     return SentencePieceTokenizer(processor.get_piece_size(), bos, eos, processor)
+
+
+def without_prefix(proto: Proto) -> Proto:
+    """A copy for text inside a sentence: no space is put in front."""
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+
+    bare = ModelProto()
+    bare.CopyFrom(proto)
+    bare.normalizer_spec.add_dummy_prefix = False
+    return bare
 
 
 def read_proto(folder: Path) -> Proto:
@@ -140,8 +150,8 @@ def _check_family(proto: Proto, path: Path) -> None:
 def _check_distinct(proto: Proto, path: Path) -> None:
     """Raises `InputError` where a piece, special or not, occurs twice: one of the two ids could never be had."""
     texts = [piece.piece for piece in proto.pieces]
-    if len(set(texts)) < len(texts):
-        twice = next(text for text in texts if texts.count(text) > 1)
+    twice, times = max(Counter(texts).items(), key=lambda item: item[1] > 1)  # the first one that is there again
+    if times > 1:
         ids = [number for number, text in enumerate(texts) if text == twice]
         raise InputError(
             f"{path}: the piece {twice!r} occurs {len(ids)} times, with the ids {ids}; once was expected. "

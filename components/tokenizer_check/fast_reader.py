@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.tokenizer_check.reader import SPACE, Piece, Reader, attempt
+from components.formats.byte_level import ALPHABET, text_of_bytes
+from components.formats.sentencepieces import SPACE
+from components.tokenizer_check.reader import Piece, Reader, attempt
 
 WHITE_SPACE_CUTTERS = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "CharDelimiterSplit"}
 
@@ -86,7 +88,7 @@ def fast_reader_of(state: dict[str, Any], name: str, text: str = "") -> FastRead
     rules = {} if types & WHITE_SPACE_CUTTERS else {key: bared(state[key]) for key in ("normalizer", "pre_tokenizer")}
     bare = backend if rules.items() <= state.items() else backend_of(json.dumps(state | rules))
     names = backend.get_vocab(with_added_tokens=False)
-    missing = frozenset(byte for character, byte in ALPHABET.items() if byte_level and character not in names)
+    missing = frozenset(byte for byte, letter in ALPHABET.items() if byte_level and letter not in names)
     return FastReader(
         file=name, family=f"tokenizers {model['type']}{', byte-level' if byte_level else ''}", normaliser=words(state),
         inventory=inventory(backend, state, byte_level=byte_level), unknown=unknown_of(backend, model),
@@ -161,7 +163,7 @@ def inventory(backend: Any, state: dict[str, Any], *, byte_level: bool) -> list[
 def piece_of(name: str, model: dict[str, Any], *, byte_level: bool) -> Piece:
     """An ordinary piece."""
     if byte_level:
-        text = byte_text(name)
+        text = text_of_bytes(name)
         return Piece(name, "byte" if text is None else "text", text)
     if model.get("byte_fallback") and len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
         return Piece(name, "byte", None)
@@ -174,24 +176,6 @@ def continues(name: str, model: dict[str, Any]) -> bool:
     """True where the piece only stands at one place of a word, as "##ing" does, and so cannot be asked for alone."""
     prefix, suffix = model.get("continuing_subword_prefix"), model.get("end_of_word_suffix")
     return bool((prefix and name.startswith(prefix)) or (suffix and name.endswith(suffix)))
-
-
-def byte_alphabet() -> dict[str, int]:
-    """The characters that byte-level BPE writes for bytes: printable ones for themselves, the rest from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
-
-
-ALPHABET = byte_alphabet()
-
-
-def byte_text(name: str) -> str | None:
-    """What a byte-level piece says; None where its bytes are no whole characters."""
-    try:
-        return bytes(ALPHABET[character] for character in name).decode("utf-8")
-    except (KeyError, UnicodeDecodeError):
-        return None
 
 
 def unknown_of(backend: Any, model: dict[str, Any]) -> int | None:

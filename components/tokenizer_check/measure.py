@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from components.formats.scripts import BLOCKS, count_characters
+from components.formats.sentencepieces import SPACE
 from components.tokenizer_check.facts import Agreement, Characters, Domain, Example, RoundTrip, Side
-from components.tokenizer_check.reader import SPACE, Reader
+from components.tokenizer_check.reader import Reader
 from components.tokenizer_check.texts import whole
 
 Outcome: TypeAlias = Literal["exact", "normalised", "lossy_character", "white_space", "unknown", "lost"]

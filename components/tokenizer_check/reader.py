@@ -8,8 +8,6 @@ from typing import Literal, TypeVar
 
 from components.errors import InputError
 
-SPACE = "\u2581"
-"""What SentencePiece and its kin write for a space."""
 Answer = TypeVar("Answer")
 Kind = Literal["text", "byte", "special", "unused"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.formats.sentencepieces import BYTE, CONTROL, UNKNOWN, UNUSED
-from components.tokenizer_check.reader import SPACE, Kind, Piece, Reader
+from components.formats.sentencepieces import BYTE, CONTROL, SPACE, UNKNOWN, UNUSED, without_prefix
+from components.tokenizer_check.reader import Kind, Piece, Reader
 
 KINDS: dict[int, Kind] = {UNKNOWN: "special", CONTROL: "special", UNUSED: "unused", BYTE: "byte"}
 MODELS = {1: "unigram", 2: "BPE", 3: "word", 4: "char"}
@@ -105,11 +105,7 @@ def processor_of(proto: Any) -> Any:
 
 def bared(proto: Any) -> Any:
     """The same vocabulary for text inside a sentence."""
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto
-
-    bare = ModelProto()
-    bare.CopyFrom(proto)
-    bare.normalizer_spec.add_dummy_prefix = False
+    bare = without_prefix(proto)
     bare.normalizer_spec.remove_extra_whitespaces = False
     return bare
 

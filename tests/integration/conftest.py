@@ -1,5 +1,6 @@
 """Real inputs for the integration tests, fetched once through the ordinary package clients and kept in `.build/`."""
 
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -33,3 +34,10 @@ def manuals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         pages = sorted(path for path in (folder / language).rglob("*.html") if path.is_file())
         texts[language] = [extract_plain_text(page.read_text(encoding="utf-8"), main_content=True) for page in pages]
     return texts
+
+
+@pytest.fixture(scope="session")
+def code() -> list[str]:
+    """The lines of the standard library's modules, each once."""
+    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    return list(dict.fromkeys(line for path in files for line in path.read_text(encoding="utf-8").split("\n")))

@@ -5,7 +5,6 @@ import random
 import re
 import subprocess
 import sys
-import sysconfig
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +73,6 @@ class Line:
     def tokenizers(self) -> tuple[ByteLevelTokenizer, ByteLevelTokenizer]:
         """Before and after."""
         return read_byte_level(self.model), read_byte_level(self.output)
-
-
-@pytest.fixture(scope="module")
-def code() -> list[str]:
-    """The lines of the standard library's modules, each once."""
-    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    return list(dict.fromkeys(line for path in files for line in path.read_text(encoding="utf-8").split("\n")))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import random
 import subprocess
 import sys
-import sysconfig
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -63,13 +62,6 @@ class Line:
     model: Path
     output: Path
     report: ExpandReport
-
-
-@pytest.fixture(scope="module")
-def code() -> list[str]:
-    """The lines of the standard library's modules, each once."""
-    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    return list(dict.fromkeys(line for path in files for line in path.read_text(encoding="utf-8").split("\n")))
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,9 @@ from safetensors.torch import load_file, save_file
 from components.errors import EmptyCorpus, InputError, ParameterError, TokenizerMismatch
 from components.expand.keep import KeepVocabulary
 from components.expand.sentencepiece import SentencePieceExpander
-from components.expand.sentencepiece_vocabulary import without_prefix
 from components.formats.documents import Document, write_documents
 from components.formats.models import EMBEDDING, HEAD
-from components.formats.sentencepieces import read_proto, tokenizer_of
+from components.formats.sentencepieces import read_proto, tokenizer_of, without_prefix
 from components.formats.tokenizers import load_tokenizer
 from tests.fakes import make_context
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
