@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,6 +27,9 @@ class Component(Fields):
     `kind` chooses the alternative; raising `version` makes DVC run the stage again after a change in code that
     changes results.
     """
+
+    spreads: ClassVar[bool] = False
+    """Whether its work is done by ranks that it starts itself, on as many nodes as the site has; the others are run whole."""
 
     def obstacles(self) -> list[str]:
         """What would stop this component, as far as it can be known before anything runs; most know nothing."""
@@ -86,8 +89,15 @@ class Hub(Protocol):
 class Launcher(Protocol):
     """Starts the ranks of a worker module and waits for all of them; satisfied by `infra.local`."""
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
-        """Runs `python -m module *arguments` in `processes` ranks. Raises `WorkerFailed` with the failing rank's words."""
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
+        """Runs `python -m module *arguments` in `processes` ranks. Raises `WorkerFailed` with the failing rank's words.
+
+        Ranks that can stop early and go on later say so in the JSON file `outcome`: `finished` is false in it. A launcher
+        whose machines are lent for a time starts them again then, perhaps in another number.
+        """
         ...
 
 

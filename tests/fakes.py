@@ -44,7 +44,10 @@ class NoPackages:
 class NoLauncher:
     """A launcher whose workers always fail."""
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
         raise WorkerFailed(f"{module} was not expected to start in this test")
 
 

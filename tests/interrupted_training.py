@@ -33,9 +33,14 @@ class ForkedRanks:
         self.done: list[tuple[str, int, bool]] = []
         self.launches = 0
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
         """Starts them, interrupts them where the plan says so, and waits for all."""
         assert module == "components.train.worker"
+        assert outcome is not None
+        outcome.unlink(missing_ok=True)
         self.launches += 1
         ranks = [self.fork(rank, processes, arguments, environment) for rank in range(processes)]
         if self.plan:

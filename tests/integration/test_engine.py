@@ -94,7 +94,7 @@ class Laboratory:
         case, folder = CASES[name], self.root / name
         if case.processes not in self.launched:
             self.launch(case.processes)
-        weights = load_file(folder / "output/model.safetensors")
+        weights = load_file(folder / "scratch/model/model.safetensors")
         facts = json.loads((folder / "scratch/engine.json").read_text())
         return Seen(load_file(folder / "scratch/engine.safetensors"), weights, facts)
 
@@ -103,8 +103,8 @@ class Laboratory:
         for name, case in CASES.items():
             if case.processes == processes:
                 context = context_of(self.root / name, processes, case.micro_batch_size)
-                inputs, output = self.root / case.folder, self.root / name / "output"
-                made = case.component._prepare(context, inputs / "model", inputs / "tokens", output)
+                inputs = self.root / case.folder
+                made = case.component._attempt(context, inputs / "model", inputs / "tokens")
                 attempts.append(made.model_dump(mode="json"))
         file = self.root / f"attempts-{processes}.json"
         file.write_text(json.dumps(attempts))

@@ -87,6 +87,7 @@ def test_a_damaged_newest_checkpoint_and_lost_metrics_cost_steps_but_change_noth
 ) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     shutil.rmtree(run / "output")
+    shutil.rmtree(run / "scratch/model")
     (run / "metrics.jsonl").unlink()
     newest = sorted((run / "scratch/checkpoints").glob("step-*"))[-1]
     (newest / "state/rank-00000.safetensors").write_bytes(b"torn")
@@ -97,6 +98,7 @@ def test_a_damaged_newest_checkpoint_and_lost_metrics_cost_steps_but_change_noth
 def test_a_finished_run_without_its_export_is_only_exported(inputs: Path, undisturbed: Path, tmp_path: Path) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     shutil.rmtree(run / "output")
+    shutil.rmtree(run / "scratch/model")
     before = (run / "logs/rank-0.log").read_text().count("@progress")
     attempt(inputs, run, trainer())
     assert_equal_runs(run, undisturbed)
