@@ -128,6 +128,7 @@ class Site:
     train_micro_batch_size: int
     threads_per_process: int
     evaluate_batch_size: int
+    evaluate_processes: int
     attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
     compile: bool
     """Whether training goes through `torch.compile`."""

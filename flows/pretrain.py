@@ -9,13 +9,14 @@ from pathlib import Path
 from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
 from components.errors import MartletError
 from components.params import STAGES
 from components.records import read_record
 from flows.display import Display
-from flows.pipeline import Pipeline, StageResult, run_stage, stage_environment
+from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
 from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_obstacles, seal
@@ -71,11 +72,23 @@ def reproduce(run: Run, stage: str) -> StageResult:
             if not text.startswith(MARK):
                 logger.info("%s", text)
 
-        result = run_stage(run.workspace, stage, environment, run.lock, line)
+        result = run_stage(run.workspace, stage, environment, run.lock, Listener(line, is_wanted))
     run.results[stage] = result
     show_pages(run.workspace, stage)
     run.display.end(stage, result.outcome, result.seconds)
     return result
+
+
+def is_wanted(interruption: BaseException) -> bool:
+    """Whether a person asked for the end: Ctrl-C here, or a cancellation on Prefect's page; a shutdown is neither."""
+    if isinstance(interruption, KeyboardInterrupt):
+        return True
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(runtime.flow_run.id).state
+    except Exception:  # noqa: BLE001  (Prefect is away: then nobody cancelled anything there)
+        return False
+    return state is not None and (state.is_cancelling() or state.is_cancelled())
 
 
 def show_pages(workspace: Workspace, stage: str) -> None:
