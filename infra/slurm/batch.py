@@ -28,6 +28,7 @@ from infra.slurm.records import (
     with_ends,
     write_attempts,
 )
+from infra.slurm.surroundings import write_surroundings
 from infra.slurm.verdict import End, judge, read_notes
 
 HEARTBEAT_SECONDS = 5.0
@@ -80,6 +81,7 @@ class Batch:
             node=None, rank=None, words="", done=0,
         )  # fmt: skip
         write_attempts(self.folder, [*with_ends(self.folder, read_attempts(self.folder)), attempt])
+        write_surroundings(self.folder, attempt.job, attempt.restart, attempt.nodes)
         if self.call.outcome:
             self.call.outcome.unlink(missing_ok=True)
         for note in (self.folder / "failures").glob("*.json"):

@@ -66,7 +66,11 @@ NO_NODES = {"(null)", "None assigned", ""}
 FOR_EVER = re.compile(
     "PartitionTimeLimit|PartitionNodeLimit|BadConstraints|DependencyNeverSatisfied|NotAllowed|Invalid|PerJob"
 )
-"""Reasons to wait that do not pass by themselves: limits of the partition, or of an account or QoS for a single job."""
+"""Reasons to wait that hardly pass: limits of the partition, or of an account or QoS for a single job.
+
+Slurm takes a job beyond its partition's limits where EnforcePartLimits is NO, the default. PartitionNodeLimit can also mean
+that nodes are down.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Job:
 
     @property
     def stuck(self) -> bool:
-        """Whether it waits for what will not come unless somebody changes the job or the cluster."""
+        """Whether it waits for what will hardly come: somebody should be told, with `infra.slurm.refusals.remedy(reason)`."""
         return self.waiting and FOR_EVER.search(self.reason) is not None
 
 
