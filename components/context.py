@@ -1,6 +1,5 @@
 """Settings and a stage's name in, the services that its component may call out: as this site and these settings have them."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 JOURNAL = Path("journal")
 """Of the workspace, which is the current folder."""
-TEST_SITE = "slurm-dev"
 
 
 def build_context(settings: Settings, stage: str, mark: str) -> Context:
@@ -44,20 +42,12 @@ def jobs_of(settings: Settings, stage: str, context: Context) -> "SlurmJobs | No
     slurm = load_slurm(settings.site)
     if slurm is None or stage not in slurm.stages:
         return None
-    from infra.slurm.commands import Slurm
+    from infra.slurm.here import slurm_of
     from infra.slurm.launcher import Place, SlurmJobs
 
     place = Place(
         stage=stage, run=settings.run, fingerprint=context.fingerprint, scratch=context.scratch,
         workspace=Path.cwd(), cancelled=JOURNAL.absolute() / f"{stage}.cancelled",
     )
-    return SlurmJobs(place, slurm.stages[stage], slurm, Slurm(local_cluster(settings)))
+    return SlurmJobs(place, slurm.stages[stage], slurm, slurm_of(settings))
 
-
-def local_cluster(settings: Settings) -> Path | None:
-    """The configuration of `make cluster`'s Slurm, where the site asks for that one and SLURM_CONF names no other."""
-    if settings.site != TEST_SITE or os.environ.get("SLURM_CONF"):
-        return None
-    from infra.deploy.cluster import default_configuration
-
-    return default_configuration(settings.home)

@@ -19,7 +19,7 @@ from flows.display import Display
 from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_obstacles, seal
+from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_obstacles, seal
 from infra import git
 from infra.journal import MARK
 from infra.scratch import discard, scratch_of
@@ -106,8 +106,10 @@ def opened(request: Request) -> Iterator[Run]:
     refuse_obstacles(workspace)
     with locked(workspace) as lock, Display() as display:
         open_workspace(workspace, request)
+        run = Run(workspace, lock, display)
+        refuse_cluster(workspace, run.pipeline.changed())
         with tracked(workspace.path, workspace.run, str(runtime.flow_run.id)):
-            yield Run(workspace, lock, display)
+            yield run
 
 
 def finish(run: Run) -> Summary:

@@ -36,11 +36,12 @@ class SiteFile(BaseModel):
 
     @model_validator(mode="after")
     def _agreement(self) -> Self:
-        for stage in TRAININGS:
-            asked = self.slurm.stages.get(stage) if self.slurm else None
-            if asked and asked.tasks != self.train_processes:
+        spread = {**dict.fromkeys(TRAININGS, "train_processes"), "evaluate": "evaluate_processes"}
+        for stage, key in spread.items():
+            asked, processes = self.slurm.stages.get(stage) if self.slurm else None, getattr(self, key)
+            if asked and asked.tasks != processes:
                 raise ValueError(
-                    f"train_processes {self.train_processes:,} are not slurm.stages.{stage}'s {asked.nodes:,} nodes × "
+                    f"{key} {processes:,} are not slurm.stages.{stage}'s {asked.nodes:,} nodes × "
                     f"{asked.tasks_per_node:,} tasks_per_node: change one of them"
                 )
         return self

@@ -6,21 +6,23 @@ of its own ends it at once. The launcher reads what is written here; it never ne
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from components.errors import ServiceError
-from infra.slurm.commands import Slurm
+from infra.slurm.commands import Slurm, SlurmUnreachable
 from infra.slurm.jobs import State
 from infra.slurm.records import (
     Attempt,
     Call,
+    done_so_far,
     is_finished,
     may_start_again,
     read_attempts,
@@ -28,6 +30,7 @@ from infra.slurm.records import (
     with_ends,
     write_attempts,
 )
+from infra.slurm.script import slurm_pattern
 from infra.slurm.surroundings import write_surroundings
 from infra.slurm.verdict import End, judge, read_notes
 
@@ -37,7 +40,8 @@ REQUEUE_SECONDS = 120
 """How long a job that asked to be requeued waits for Slurm to end it."""
 UNFINISHED = 75
 """Exit code of a job that did not finish and was not requeued: sysexits' "try again"."""
-PROGRESS = re.compile(rb'^@progress \{"done": (\d+)', re.MULTILINE)
+
+T = TypeVar("T")
 
 
 class Batch:
@@ -53,10 +57,13 @@ class Batch:
     def run(self) -> int:
         """Returns the job's exit code."""
         signal.signal(signal.SIGTERM, self._note)
+        if is_finished(self.call.outcome):
+            print("martlet: finished before it was put back into the queue", flush=True)  # noqa: T201
+            return 0
         attempt = self._begin()
         code, said = self._ranks(attempt)
         end = self._judge(code, said)
-        attempt = attempt.model_copy(update={"ended": time.time(), "done": self._done(), **asdict(end)})
+        attempt = attempt.model_copy(update={"ended": time.time(), "done": done_so_far(self.folder), **asdict(end)})
         attempts = [*read_attempts(self.folder)[:-1], attempt]
         write_attempts(self.folder, attempts)
         print(f"martlet: {end.verdict}{f' ({end.words})' if end.words else ''}", flush=True)  # noqa: T201
@@ -70,9 +77,18 @@ class Batch:
         """Slurm is ending the job: cancelled, over its limit, or at the end of its grace."""
         self.terminated = True
 
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What Slurm answers, however long its controller is away: the job goes on without it."""
+        while True:
+            try:
+                return ask()
+            except SlurmUnreachable as error:
+                print(f"martlet: {error}", flush=True)  # noqa: T201
+                time.sleep(HEARTBEAT_SECONDS)
+
     def _begin(self) -> Attempt:
         """Writes that the job runs, and forgets how the last start ended."""
-        known = self.slurm.job(self.job)
+        known = self._patiently(lambda: self.slurm.job(self.job))
         now = time.time()
         attempt = Attempt(
             job=self.job, restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
@@ -87,18 +103,12 @@ class Batch:
         for note in (self.folder / "failures").glob("*.json"):
             note.unlink()
         (self.folder / "logs").mkdir(exist_ok=True)
-        self._log_start = self._log.stat().st_size if self._log.exists() else 0
         print(f"martlet: job {self.job} on {', '.join(attempt.nodes)}, {attempt.tasks} ranks", flush=True)  # noqa: T201
         return attempt
 
     def _tasks(self) -> int:
         """How many ranks there are on the nodes that the job was given, which may be fewer than it asked for."""
         return int(os.environ["SLURM_JOB_NUM_NODES"]) * self.call.allocation.tasks_per_node
-
-    @property
-    def _log(self) -> Path:
-        """What rank 0 prints."""
-        return self.folder / "logs" / "rank-0.log"
 
     def _ranks(self, attempt: Attempt) -> tuple[int, str]:
         """Runs them all to their end; returns srun's exit code and its own words."""
@@ -124,37 +134,28 @@ class Batch:
         port = FIRST_PORT + (attempt.job * 31 + attempt.restart) % PORTS
         interface = self.call.site.network_interface
         named = {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} if interface else {}
+        address = self._patiently(lambda: self.slurm.address_of(attempt.nodes[0]))
         return {
-            "MARTLET_RENDEZVOUS": f"tcp://{self.slurm.address_of(attempt.nodes[0])}:{port}",
+            "MARTLET_RENDEZVOUS": f"tcp://{address}:{port}",
             "OMP_NUM_THREADS": str(self.call.allocation.cpus_per_task),
             "PYTHONUNBUFFERED": "1",
             **named,
         }
 
     def _judge(self, code: int, said: str) -> End:
-        """What the end means. What Slurm itself is ending was stopped, however abruptly."""
+        """What the end means."""
         outcome = self.call.outcome
         finished = is_finished(outcome) if outcome is not None else code == 0
-        end = judge(code, said, read_notes(self.folder / "failures"), finished=finished)
-        return End("stopped", words="ended by Slurm") if self.terminated and end.verdict == "lost" else end
-
-    def _done(self) -> int:
-        """How far the last progress line of this start says it is."""
-        if not self._log.exists():
-            return 0
-        with self._log.open("rb") as stream:
-            stream.seek(self._log_start)
-            found = PROGRESS.findall(stream.read())
-        return int(found[-1]) if found else 0
+        return judge(code, said, read_notes(self.folder / "failures"), finished=finished, terminated=self.terminated)
 
     def _requeue(self) -> None:
         """Puts the job back into the queue, which ends this process; unless Slurm is ending it already, for its own reasons."""
-        known = self.slurm.job(self.job)
+        known = self._patiently(lambda: self.slurm.job(self.job))
         if self.terminated or known is None or known.state is not State.RUNNING:
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
-            self.slurm.requeue(self.job)
+            self._patiently(lambda: self.slurm.requeue(self.job))
         except ServiceError as error:  # the launcher submits it again when it sees how this ended
             print(f"martlet: not requeued: {error}", flush=True)  # noqa: T201
             return
@@ -168,7 +169,7 @@ def srun_command(call: Call, attempt: Attempt, folder: Path) -> list[str]:
         [f"--container-image={container.image}", f"--container-mounts={','.join(container.mounts)}"] if container else []
     )
     return [
-        "srun", "--kill-on-bad-exit=1", "--open-mode=append", f"--output={folder}/logs/rank-%t.log",
+        "srun", "--kill-on-bad-exit=1", "--open-mode=append", f"--output={slurm_pattern(folder)}/logs/rank-%t.log",
         f"--ntasks={attempt.tasks}", f"--ntasks-per-node={call.allocation.tasks_per_node}",
         f"--cpus-per-task={call.allocation.cpus_per_task}", *boxed,
         sys.executable, "-m", "infra.slurm.rank", f"{folder}/failures", call.module, *call.arguments,

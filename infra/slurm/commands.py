@@ -21,6 +21,7 @@ UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 UNCONFIGURED = re.compile("configuration source|unable to process configuration|cannot stat file", re.IGNORECASE)
+FOR_GOOD = re.compile("invalid|policy", re.IGNORECASE)
 NO_SUCH_JOB = re.compile("invalid job id", re.IGNORECASE)
 NUMBER = re.compile(r"^(\d+)(?:;\S+)?$", re.MULTILINE)
 
@@ -51,18 +52,27 @@ class Slurm:
         self.configuration = configuration
         self.seconds = seconds
 
-    def submit(self, script: Path) -> int:
-        """Hands a batch script in; returns the job's number.
+    def submit(self, script: Path, held: int | None = None) -> int:
+        """Hands a batch script in; returns the job's number. sbatch keeps the file descriptor `held` open to its own end.
 
         Raises `SlurmRefused`. After `SlurmUnreachable` the job may be there all the same: look for its name.
         """
-        done = self._run("sbatch", "--parsable", str(script.absolute()))
+        done = self._run("sbatch", "--parsable", str(script.absolute()), held=held)
         if done.returncode:
             words = said(done)
             raise SlurmRefused(f"Slurm refused {script}: {words} {remedy(words)}")
         if not (found := NUMBER.search(done.stdout)):
             raise ServiceError(f"sbatch took {script} and printed no number: {done.stdout.strip()!r}. See `squeue --me`.")
         return int(found[1])
+
+    def objection(self, script: Path) -> str:
+        """Why Slurm would never take a script, and the next step; "" where it may. Submits nothing.
+
+        What it says of nodes does not count: it says the same of nodes that are down for now and of such as there are none.
+        """
+        done = self._run("sbatch", "--test-only", str(script.absolute()))
+        words = said(done)
+        return f"{words} {remedy(words)}" if done.returncode and FOR_GOOD.search(words) else ""
 
     def named(self, name: str) -> list[Job]:
         """The living jobs of this user that have exactly that name, newest last."""
@@ -159,12 +169,12 @@ class Slurm:
             raise SlurmUnreachable(f"{command[0]}: {said(done)}")
         return done
 
-    def _run(self, *command: str) -> Done:
+    def _run(self, *command: str, held: int | None = None) -> Done:
         """Runs one command. Raises where it is missing, finds no configuration, or Slurm does not answer it."""
         try:
             done = subprocess.run(
                 command, env=self._environment(utc=command[0] != "sbatch"), stdin=subprocess.DEVNULL, capture_output=True,
-                text=True, errors="replace", timeout=self.seconds, check=False,
+                text=True, errors="replace", timeout=self.seconds, check=False, pass_fds=() if held is None else (held,),
                 start_new_session=True,  # Ctrl-C must not cut off an sbatch that may have submitted already
             )  # fmt: skip
         except FileNotFoundError:

@@ -34,6 +34,11 @@ def is_done(folder: Path, job: Job, call: Call) -> bool:
         return True
     if last is not None and last.verdict == "failed":
         raise WorkerFailed(f"job {job.number}: {words_of(folder, last)}")
+    if job.state is State.TIMEOUT and call.outcome is None:
+        raise WorkerFailed(
+            f"job {job.number} reached its time limit of {call.allocation.walltime_minutes:,} minutes, and what it does cannot "
+            "go on later. Raise walltime_minutes of this stage in the site's file (slurm.stages)."
+        )
     log = folder / "batch.log"
     if job.state in FINAL:
         by_whom = f" ({job.reason})" if job.reason != "None" else ""

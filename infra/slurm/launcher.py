@@ -4,6 +4,7 @@ The job goes on by itself; this only watches, and may die at any moment. Started
 stage's fingerprint before it submits one. Whoever holds the stage's scratch folder is the only one who does (`infra.scratch`).
 """
 
+import fcntl
 import os
 import signal
 import sys
@@ -11,16 +12,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from components.errors import InputError, ParameterError, WorkerFailed
+from components.errors import InputError, ParameterError, ServiceError, WorkerFailed
 from components.formats.files import write_text
 from infra.sites.slurm import Allocation, SlurmSite
-from infra.slurm.commands import Slurm, SlurmUnreachable
+from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable
 from infra.slurm.ending import is_done
-from infra.slurm.jobs import Job, State
+from infra.slurm.jobs import Job
 from infra.slurm.records import (
     Call,
     Submission,
@@ -79,6 +80,7 @@ class SlurmJobs:
         self.site = site
         self.slurm = slurm
         self._asked_to_end = threading.Event()
+        self._kept_away: tuple[object, ...] = ()
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
@@ -95,14 +97,16 @@ class SlurmJobs:
             module=module, arguments=tuple(arguments), outcome=outcome, allocation=self.allocation, site=self.site,
             attempts_before=0,
         )
+        watcher = Watcher(self.place.folder, self.site.poll_seconds)
         with self._listening():
+            self._wait_for_sbatch()
             job = self._living()
             if job is not None:
                 call = self._found(job)
             else:
                 call = self._begin(call)
                 job = self._submit(environment)
-            while not is_done(self.place.folder, self._follow(job), call):
+            while not is_done(self.place.folder, self._follow(job, watcher), call):
                 job = self._submit(environment)
 
     def _check(self, processes: int) -> None:
@@ -133,6 +137,18 @@ class SlurmJobs:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def _submitting(self) -> Iterator[int]:
+        """A lock that sbatch holds with us, and on its own where it outlives us: its job may be on the way still."""
+        with (self.place.folder / "submitting.lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield stream.fileno()
+
+    def _wait_for_sbatch(self) -> None:
+        """Waits until no sbatch of an earlier process of this stage is under way: else its job would be one too many."""
+        with self._submitting():
+            return
 
     def _living(self) -> Job | None:
         """The job of this fingerprint that Slurm has; asks until Slurm answers, since not to know is not to have none."""
@@ -173,35 +189,46 @@ class SlurmJobs:
     def _submit(self, environment: Mapping[str, str]) -> Job:
         """Hands the script in, once: where Slurm's answer is lost, the job's name tells whether it arrived."""
         folder, name = self.place.folder, self.place.name
-        script = folder / "job.sbatch"
-        own = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        request = Request(
-            name=name, comment=self.place.run, folder=folder, workspace=self.place.workspace, python=Path(sys.executable),
-            allocation=self.allocation, site=self.site, environment={**own, **environment},
-            exclude=failing_nodes(read_attempts(folder)),
-        )
-        write_text(script, sbatch_text(request))
         before = read_submissions(folder)
         asked = Submission(asked=time.time(), job=None)
         write_submissions(folder, [*before, asked])
-        number = self._handed_in(script)
+        exclude = failing_nodes(read_attempts(folder))
+        try:
+            number = self._handed_in(self._script(environment, exclude))
+        except SlurmRefused as error:
+            if not exclude:
+                raise
+            say(f"job {name} would keep away from {', '.join(exclude)}, where it was lost more than once, but: {error}")
+            number = self._handed_in(self._script(environment, []))
         write_submissions(folder, [*before, asked.model_copy(update={"job": number})])
         say(f"submitted job {number}; its script and its logs are in {folder}")
-        return just_submitted(number, name)
+        return Job.just_submitted(number, name)
+
+    def _script(self, environment: Mapping[str, str], exclude: Sequence[str]) -> Path:
+        """Writes the batch script."""
+        script = self.place.folder / "job.sbatch"
+        own = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        request = Request(
+            name=self.place.name, comment=self.place.run, folder=self.place.folder, workspace=self.place.workspace,
+            python=Path(sys.executable), allocation=self.allocation, site=self.site, environment={**own, **environment},
+            exclude=exclude,
+        )
+        write_text(script, sbatch_text(request))
+        return script
 
     def _handed_in(self, script: Path) -> int:
         """The number that Slurm gave the job."""
         while True:
             try:
-                return self.slurm.submit(script)
+                with self._submitting() as lock:
+                    return self.slurm.submit(script, lock)
             except SlurmUnreachable as error:
                 self._wait_for_slurm(error)
                 if (job := self._living()) is not None:
                     return job.number
 
-    def _follow(self, job: Job) -> Job:
+    def _follow(self, job: Job, watcher: Watcher) -> Job:
         """Shows what the job says and where it stands until it is over; returns what Slurm knows of its end."""
-        watcher = Watcher(self.place.folder, self.site.poll_seconds)
         due = 0.0
         while True:
             if time.monotonic() >= due:
@@ -214,7 +241,7 @@ class SlurmJobs:
                     watcher.answered()
                     if found is None or not found.living:
                         watcher.copy_log()
-                        return found or replace(job, state=State.UNKNOWN, reason="forgotten by Slurm")
+                        return found or job.forgotten()
                     watcher.show(found)
                     self._keep_away(found)
             watcher.copy_log()
@@ -222,13 +249,20 @@ class SlurmJobs:
                 self._leave(job)
 
     def _keep_away(self, job: Job) -> None:
-        """Keeps a requeued job from the nodes that it was lost on more than once."""
-        nodes = failing_nodes(read_attempts(self.place.folder))
-        marker, words = self.place.folder / "excluded", f"job {job.number} keeps away from {', '.join(nodes)}"
-        if job.waiting and nodes and (not marker.exists() or marker.read_text(encoding="utf-8") != words):
+        """Keeps a requeued job from the nodes that it was lost on more than once, where Slurm has others for it."""
+        nodes = failing_nodes(read_attempts(self.place.folder)) if job.waiting else []
+        asked = (job.number, job.restarts, *nodes)
+        if not nodes or asked == self._kept_away:
+            return
+        words = f"{', '.join(nodes)}, where it was lost more than once"
+        try:
             self.slurm.exclude(job.number, nodes)
-            write_text(marker, words)
-            say(f"{words}, where it was lost more than once")
+            say(f"job {job.number} keeps away from {words}")
+        except SlurmUnreachable:
+            return
+        except ServiceError as error:
+            say(f"job {job.number} cannot keep away from {words}: {error}")
+        self._kept_away = asked
 
     def _leave(self, job: Job) -> None:
         """Ends the job where a person asked for it; else leaves it to itself. Raises `WorkerFailed` either way."""
@@ -238,29 +272,22 @@ class SlurmJobs:
                 f"or end it with `scancel {job.number}`."
             )
         say(f"cancelling job {job.number}")
-        self.slurm.cancel(job.number)
-        until = time.monotonic() + CANCEL_SECONDS
-        while self._is_there(job):
-            if time.monotonic() > until:
-                self.slurm.cancel(job.number, kill=True)
-                until = float("inf")
-            time.sleep(LOG_SECONDS)
+        try:
+            self._cancel(job)
+        except SlurmUnreachable as error:
+            raise WorkerFailed(
+                f"job {job.number} may live on, for Slurm does not answer: {error} End it with `scancel {job.number}`."
+            ) from None
         raise WorkerFailed(
             f"job {job.number} was cancelled, as asked. What it saved is kept: run the same command again to continue."
         )
 
-    def _is_there(self, job: Job) -> bool:
-        """Whether Slurm still has something of the job."""
-        try:
-            found = self.slurm.job(job.number)
-        except SlurmUnreachable:
-            return True
-        return found is not None and found.living
-
-
-def just_submitted(number: int, name: str) -> Job:
-    """A job of which only its number is known."""
-    return Job(
-        number=number, name=name, state=State.PENDING, reason="None", nodes="", submitted=None, start=None, end=None,
-        restarts=0, exit_code=(0, 0),
-    )  # fmt: skip
+    def _cancel(self, job: Job) -> None:
+        """Ends the job: asks its ranks first, and kills them where they take too long."""
+        self.slurm.cancel(job.number)
+        until = time.monotonic() + CANCEL_SECONDS
+        while (found := self.slurm.job(job.number)) is not None and found.living:
+            if time.monotonic() > until:
+                self.slurm.cancel(job.number, kill=True)
+                until = float("inf")
+            time.sleep(LOG_SECONDS)

@@ -4,12 +4,13 @@ It says to the module in the usual words (RANK, WORLD_SIZE, …) which rank it i
 fails: Slurm itself tells only that some task ended, and with which code.
 """
 
-import json
 import os
 import runpy
 import sys
 import time
 from pathlib import Path
+
+from components.formats.files import write_json
 
 CONNECTION = ("gloo", "nccl", "connection", "socket", "timed out", "timeout", "peer")
 """Words of an error that another rank's end causes."""
@@ -24,7 +25,7 @@ def main(folder: Path, module: str, arguments: list[str]) -> None:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code not in (0, None):
-            leave_note(folder, "exit", f"exit code {end.code}", lost=False)
+            leave_note(folder, "exit", end.code if isinstance(end.code, str) else f"exit code {end.code}", lost=False)
         raise
     except BaseException as error:
         words = f"{type(error).__name__}: {error}"
@@ -45,8 +46,7 @@ def leave_note(folder: Path, kind: str, words: str, *, lost: bool) -> None:
         "rank": int(os.environ["RANK"]), "node": os.environ["SLURMD_NODENAME"], "kind": kind, "words": words[:LONGEST_WORDS],
         "lost": lost, "time": time.time(),
     }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"rank-{note['rank']}.json").write_text(json.dumps(note), encoding="utf-8")
+    write_json(folder / f"rank-{note['rank']}.json", note)
 
 
 if __name__ == "__main__":

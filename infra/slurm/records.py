@@ -6,6 +6,7 @@ leaves no end: the `heartbeat` file's time is the last that is known of it.
 """
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import Any, Literal
 from components.base import Fields
 from components.formats.files import write_json, write_text
 from infra.sites.slurm import Allocation, SlurmSite
+
+PROGRESS = re.compile(rb'^@progress \{"done": (\d+)', re.MULTILINE)
+LOG_BYTES = 1024 * 1024
+"""Of a log's end: what is searched for the last progress line, which is printed twice a second."""
 
 Verdict = Literal["finished", "stopped", "lost", "failed"]
 """Done; stopped by a signal with its state saved; taken down by something that may pass; failed by its own fault."""
@@ -97,13 +102,30 @@ def read_attempts(folder: Path) -> list[Attempt]:
 
 
 def with_ends(folder: Path, attempts: Sequence[Attempt]) -> list[Attempt]:
-    """The attempts, of which none runs any more: one that left no end ended at its last heartbeat."""
+    """The attempts, of which none runs any more: one that left no end was lost, at its last heartbeat.
+
+    With it the node that its batch script ran on: else that would have left a word.
+    """
     heartbeat = folder / "heartbeat"
     last = heartbeat.stat().st_mtime if heartbeat.exists() else time.time()
     return [
-        attempt if attempt.ended is not None else attempt.model_copy(update={"ended": max(last, attempt.began)})
+        attempt if attempt.ended is not None else attempt.model_copy(update={
+            "ended": max(last, attempt.began), "verdict": "lost", "node": attempt.nodes[0], "done": done_so_far(folder),
+            "words": "it was killed before it could say why",
+        })
         for attempt in attempts
-    ]
+    ]  # fmt: skip
+
+
+def done_so_far(folder: Path) -> int:
+    """How far rank 0's last progress line says it is; 0 where there is none."""
+    log = folder / "logs" / "rank-0.log"
+    if not log.exists():
+        return 0
+    with log.open("rb") as stream:
+        stream.seek(max(log.stat().st_size - LOG_BYTES, 0))
+        found = PROGRESS.findall(stream.read())
+    return int(found[-1]) if found else 0
 
 
 def failing_nodes(attempts: Sequence[Attempt]) -> list[str]:

@@ -75,16 +75,16 @@ def options(request: Request) -> Iterator[tuple[str, str]]:
     yield "signal", f"USR2@{site.signal_seconds}"  # to every process of the ranks; with B: only to the batch shell
     yield "requeue", ""
     yield "open-mode", "append"
-    yield "output", log_pattern(request.folder)
+    yield "output", slurm_pattern(request.folder / "batch.log")
     if request.exclude:
         yield "exclude", ",".join(request.exclude)
 
 
-def log_pattern(folder: Path) -> str:
-    """The log's path as Slurm's file name pattern, in which % means something and a backslash switches that off."""
-    if "\\" in str(folder):
-        raise ParameterError(f"{folder}: Slurm writes no log below a path with a backslash. Set MARTLET_HOME to another.")
-    return str(folder / "batch.log").replace("%", "%%")
+def slurm_pattern(path: Path) -> str:
+    """A path as Slurm's file name pattern, in which % means something and a backslash switches that off."""
+    if "\\" in str(path):
+        raise ParameterError(f"{path}: Slurm writes no log below a path with a backslash. Set MARTLET_HOME to another.")
+    return str(path).replace("%", "%%")
 
 
 def exports(variables: Mapping[str, str]) -> Iterator[str]:

@@ -11,8 +11,11 @@ from infra.slurm.records import Verdict
 
 TASK_ENDED = re.compile(r"^srun: error: (\S+): tasks? (\d+)[\d,-]*: (.+)$", re.MULTILINE)
 OUT_OF_MEMORY = re.compile(r"out of memory|oom[- ]kill", re.IGNORECASE)
-KILLED = re.compile(r"Killed|Segmentation fault|Bus error|Aborted|Terminated|exit code (?:134|135|137|139|143)\b")
+NODE_FAILED = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
+KILLED = re.compile(r"Killed|Segmentation fault|Bus error|Aborted|exit code (?:134|135|137|139)\b")
 """Ends that a rank does not choose: its node, its driver or another's end may be the cause."""
+ASKED = re.compile(r"Terminated|User defined signal|exit code (?:138|140|143)\b")
+"""A signal that asks for an end, and found nobody who could save anything; srun sends its own only after a bad end."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,20 @@ class End:
     words: str = ""
 
 
-def judge(code: int, said: str, notes: Sequence[dict[str, Any]], *, finished: bool) -> End:
-    """`code` and `said` are srun's exit code and standard error; `notes` what failing ranks left, oldest first."""
+def judge(code: int, said: str, notes: Sequence[dict[str, Any]], *, finished: bool, terminated: bool) -> End:
+    """`code` and `said` are srun's exit code and standard error; `notes` what failing ranks left, oldest first.
+
+    `terminated`: Slurm itself ended the job, by preemption, for its time or because somebody wanted it.
+    """
     if finished:
         return End("finished")
+    if node := NODE_FAILED.search(said):
+        return End("lost", node[1], words="the node failed")
     if code == 0:
         return End("stopped", words="stopped by a signal, its state is saved")
     ends = [End("lost", node, int(rank), how) for node, rank, how in TASK_ENDED.findall(said)]
-    return own_failure(notes) or out_of_memory(ends, said) or killed(ends) or other(ends, notes, said, code)
+    end = own_failure(notes) or out_of_memory(ends, said) or killed(ends) or asked(ends) or other(ends, notes, said, code)
+    return End("stopped", words="ended by Slurm") if terminated and end.verdict == "lost" else end
 
 
 def own_failure(notes: Sequence[dict[str, Any]]) -> End | None:
@@ -54,6 +63,11 @@ def out_of_memory(ends: Sequence[End], said: str) -> End | None:
 def killed(ends: Sequence[End]) -> End | None:
     """The first rank that something else ended."""
     return next((end for end in ends if KILLED.search(end.words)), None)
+
+
+def asked(ends: Sequence[End]) -> End | None:
+    """Where the first of them ended by a signal that it did not handle yet."""
+    return End("stopped", words=f"rank {ends[0].rank}: {ends[0].words}") if ends and ASKED.search(ends[0].words) else None
 
 
 def other(ends: Sequence[End], notes: Sequence[dict[str, Any]], said: str, code: int) -> End:
