@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from infra import git
+from tests.cluster import cluster
+
+__all__ = ["cluster"]  # a fixture of the tests here
 
 ROOT = Path(__file__).parents[2]
 

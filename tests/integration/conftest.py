@@ -8,6 +8,9 @@ import pytest
 
 from infra.debian import DebianPackages
 from infra.pypi import PyPIWheels
+from tests.cluster import cluster, queue
+
+__all__ = ["cluster", "queue"]  # fixtures of the tests here
 
 PACKAGES = Path(__file__).parents[2] / ".build/packages"
 MODEL = "mistral_common/data/tokenizer.model.v1"
