@@ -17,9 +17,9 @@ from components.base import Component
 from components.call import StageCall, answer_in_a_job, carry_out
 from components.context import JOURNAL, build_context, jobs_of
 from components.errors import InputError, MartletError, ParameterError
-from components.formats.digests import digest_file, digest_path, digest_value
+from components.formats.digests import digest_file, digest_path
 from components.params import component_of, load_params
-from components.records import Artifact, Record
+from components.records import Artifact, Record, fingerprint
 from infra.disk import full_disk, means_full_disk
 from infra.processes import die_with_parent
 from infra.scratch import held
@@ -58,7 +58,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     digests = {name: Artifact(path=str(path), sha256=digest_path(path)) for name, path in inputs.items()}
     settings = Settings()
     context = build_context(settings, stage, fingerprint(component, digests))
-    jobs = jobs_of(settings, stage, context)
+    jobs = None if component.hands_on else jobs_of(settings, stage, context)
     started, clock = datetime.now(UTC), time.monotonic()
     with held(context.scratch, context.journal.say), Partial(paths["output"]) as partial:
         call = StageCall(stage=stage, inputs=inputs, output=partial, fingerprint=context.fingerprint)
@@ -68,6 +68,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
             answer = carry_out(component, replace(context, launcher=jobs), call)
         else:
             answer = answer_in_a_job(jobs, context, call)
+        usage = None if jobs is None else jobs.usage(context.journal.metrics)
     record = Record(
         stage=stage,
         kind=component.kind,  # type: ignore[attr-defined]
@@ -86,6 +87,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         prefect_flow_run=settings.flow_run,
         report=answer.report,
         headline=answer.headline,
+        usage=usage,
     )
     with Partial(paths["record"]) as partial:
         partial.mkdir(parents=True)
@@ -111,12 +113,6 @@ def check_paths(stage: str, component: Component, paths: dict[str, Path]) -> Non
     for name, path in paths.items():
         if name not in OWN_ARGUMENTS and not path.exists():
             raise InputError(f"{stage}: its input {name} is missing: {path}. Run `dvc repro {stage}`, which makes it first.")
-
-
-def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
-    """SHA-256 over the parameters and the inputs' digests: equal means that the result would be equal."""
-    digests = {name: artifact.sha256 for name, artifact in inputs.items()}
-    return digest_value({"parameters": component.model_dump(mode="json"), "inputs": digests})
 
 
 class Partial:

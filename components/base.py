@@ -31,6 +31,12 @@ class Component(Fields):
     spreads: ClassVar[bool] = False
     """Whether its work is done by ranks that it starts itself, on as many nodes as the site has; the others are run whole."""
 
+    hands_on: ClassVar[bool] = False
+    """Whether it only hands on what it was given, which is not worth a job."""
+
+    rank_variables: ClassVar[Mapping[str, str]] = {}
+    """What those ranks need in their environment, on any site."""
+
     def obstacles(self) -> list[str]:
         """What would stop this component, as far as it can be known before anything runs; most know nothing."""
         return []
@@ -42,6 +48,10 @@ class Component(Fields):
     def forecast(self, before: Outline, site: "Site") -> list[tuple[str, str]]:  # noqa: ARG002  (for those that know)
         """What running it takes, as names and words, given the model before it; most know nothing."""
         return []
+
+    def hours(self, before: Outline, site: "Site") -> float | None:  # noqa: ARG002
+        """How long its ranks compute on that site, given the model before it; None where that cannot be reckoned."""
+        return None
 
     def rehearse(self, before: Outline, site: "Site", launcher: "Launcher", folder: Path) -> list[tuple[str, str]]:  # noqa: ARG002
         """Tries out in an empty folder for some seconds what running it takes here; most have nothing to try."""

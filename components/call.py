@@ -5,6 +5,7 @@ same workspace; the door takes the result. What a job leaves behind survives the
 """
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,10 @@ def carry_out(component: Component, context: Context, call: StageCall) -> Answer
 
 def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer:
     """Has a job carry it out, unless one did before, and puts its output in place."""
-    result = context.scratch / "result"
+    folder = context.scratch / "door"  # apart from the component's own files
+    result, call_file = folder / "result", folder / "call.json"
     if not result.exists():
         inputs = {name: path.absolute() for name, path in call.inputs.items()}
-        call_file = context.scratch / "call.json"
         write_text(call_file, call.model_copy(update={"inputs": inputs, "output": result}).model_dump_json(indent=2))
         jobs.run("components.call", [str(call_file)], processes=1, environment={})
     link_files(result / "output", call.output)
@@ -54,6 +55,8 @@ def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer
 def main(path: Path) -> None:
     """Carries the call out; the result appears when it is whole."""
     call = StageCall.model_validate_json(path.read_bytes())
+    if call.output.exists():
+        return  # the job was started again although it had come to its end
     component = component_of(load_params(Path("params.yaml")), call.stage)
     context = build_context(Settings(), call.stage, call.fingerprint)
     partial = call.output.with_name(f".{call.output.name}.partial")
@@ -64,6 +67,8 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    # it warns of the time limit; nothing could be saved for later, and what is left of the time may do
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
         main(Path(sys.argv[1]))
     except MartletError as problem:

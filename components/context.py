@@ -43,7 +43,8 @@ def jobs_of(settings: Settings, stage: str, context: Context) -> "SlurmJobs | No
     if slurm is None or stage not in slurm.stages:
         return None
     from infra.slurm.here import slurm_of
-    from infra.slurm.launcher import Place, SlurmJobs
+    from infra.slurm.launcher import SlurmJobs
+    from infra.slurm.place import Place
 
     place = Place(
         stage=stage, run=settings.run, fingerprint=context.fingerprint, scratch=context.scratch,

@@ -4,10 +4,11 @@ This module checks and starts; `components.train.worker` computes. Interrupted a
 the newest checkpoint and ends with the same bytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -25,7 +26,7 @@ from components.train import checkpoints
 from components.train.attempt import Attempt, Kernels, Outcome, Training
 from components.train.contract import Trainer, TrainReport
 from components.train.exported import check_export
-from components.train.metrics import read_lines
+from components.train.metrics import MetricsFile, read_lines
 
 if TYPE_CHECKING:
     from components.formats.tokens import TokenIndex
@@ -45,6 +46,7 @@ class DeepSpeedTrainer(Training, Trainer):
 
     kind: Literal["deepspeed"]
     version: Literal[2]
+    rank_variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
 
     @model_validator(mode="after")
     def _fits(self) -> "DeepSpeedTrainer":
@@ -79,6 +81,12 @@ class DeepSpeedTrainer(Training, Trainer):
 
         return forecast(self, self.outline(before), site)
 
+    def hours(self, before: Outline, site: Site) -> float | None:
+        """At the assumed share of the accelerator's peak, where the site names one."""
+        from components.train.forecast import training_hours
+
+        return training_hours(self, self.outline(before), site)
+
     def rehearse(self, before: Outline, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
         """Makes a few steps, in the site's processes on this machine."""
         from components.train.forecast import rehearsal_rows
@@ -99,6 +107,7 @@ class DeepSpeedTrainer(Training, Trainer):
             write_fast_tokenizer(output, maximum_length=self.maximum_positions)
         write_behaviour(output, index.behaviour)
         trained = self._train(context, model, tokens)
+        complete_curve(context.journal.metrics, context.scratch / "metrics.jsonl")
         link_files(trained, output)
         check_export(output, model, self.training, index.behaviour.pieces)
         losses = read_lines(output / "losses.jsonl")
@@ -174,6 +183,14 @@ def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Jou
     )
     if digest_file(file) != index.tokenizer:
         journal.say(f"{file} has other bytes than at packing, and does the same with every piece and every golden string")
+
+
+def complete_curve(curve: Path, every_step: Path) -> None:
+    """Adds the steps that the ranks wrote into another run's journal: two runs may share one training."""
+    if every_step.exists():
+        file = MetricsFile(curve)
+        for line in read_lines(every_step):
+            file.add(line)
 
 
 def read_outcome(path: Path) -> Outcome | None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch.distributed as dist
 
 from components.errors import CheckpointRefused
+from components.formats.starts import note_start
 from components.train import checkpoints
 from components.train.attempt import Attempt
 
@@ -33,6 +34,7 @@ def find_start(attempt: Attempt) -> Start:
     if dist.get_rank() == 0:
         try:
             told = [look(attempt)]
+            note_start(attempt.scratch, told[0].step, dist.get_world_size())
         except CheckpointRefused as error:
             told = [str(error)]
     dist.broadcast_object_list(told)

@@ -148,11 +148,15 @@ class Run:
         self.saver.save(step, self.lines)
 
     def export(self) -> None:
-        """Writes the model folder, and the losses of every step in it; it appears when it is whole."""
+        """Writes the model folder, and the losses of every step in it; it appears when it is whole.
+
+        The whole metrics go beside it: a run that takes this training over has none of its own.
+        """
         partial = self.attempt.output.with_name(f".{self.attempt.output.name}.partial")
         export(self.engine, self.training, partial)
         if self.rank == 0:
             write_lines(partial / "losses.jsonl", map(deterministic, self.lines))
+            write_lines(self.attempt.scratch / "metrics.jsonl", self.lines)
             shutil.rmtree(self.attempt.output, ignore_errors=True)
             partial.rename(self.attempt.output)
 

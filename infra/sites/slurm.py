@@ -101,6 +101,12 @@ class SlurmSite(Fields):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.price_per_gpu_hour is not None and not self.currency:
+            raise ValueError("price_per_gpu_hour is given without a currency: name it, such as USD")
+        return self
+
     @field_validator("environment")
     @classmethod
     def _variables(cls, environment: dict[str, str]) -> dict[str, str]:

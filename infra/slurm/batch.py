@@ -151,7 +151,7 @@ class Batch:
     def _requeue(self) -> None:
         """Puts the job back into the queue, which ends this process; unless Slurm is ending it already, for its own reasons."""
         known = self._patiently(lambda: self.slurm.job(self.job))
-        if self.terminated or known is None or known.state is not State.RUNNING:
+        if self.terminated or known is None or known.state is State.COMPLETING or not known.living:
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:

@@ -21,7 +21,7 @@ UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 UNCONFIGURED = re.compile("configuration source|unable to process configuration|cannot stat file", re.IGNORECASE)
-FOR_GOOD = re.compile("invalid|policy", re.IGNORECASE)
+FOR_GOOD = re.compile("invalid", re.IGNORECASE)
 NO_SUCH_JOB = re.compile("invalid job id", re.IGNORECASE)
 NUMBER = re.compile(r"^(\d+)(?:;\S+)?$", re.MULTILINE)
 
@@ -68,7 +68,7 @@ class Slurm:
     def objection(self, script: Path) -> str:
         """Why Slurm would never take a script, and the next step; "" where it may. Submits nothing.
 
-        What it says of nodes does not count: it says the same of nodes that are down for now and of such as there are none.
+        What may pass does not count: of nodes that are down for now it says the same as of such as there are none.
         """
         done = self._run("sbatch", "--test-only", str(script.absolute()))
         words = said(done)

@@ -7,21 +7,21 @@ stage's fingerprint before it submits one. Whoever holds the stage's scratch fol
 import fcntl
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from components.errors import InputError, ParameterError, ServiceError, WorkerFailed
 from components.formats.files import write_text
+from components.formats.usage import Usage
 from infra.sites.slurm import Allocation, SlurmSite
 from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable
 from infra.slurm.ending import is_done
 from infra.slurm.jobs import Job
+from infra.slurm.place import Asked, Place, request_of
 from infra.slurm.records import (
     Call,
     Submission,
@@ -34,41 +34,15 @@ from infra.slurm.records import (
     write_call,
     write_submissions,
 )
-from infra.slurm.script import Request, sbatch_text
+from infra.slurm.script import sbatch_text
+from infra.slurm.usage import read_usage
 from infra.slurm.watch import Watcher, say
 
 CANCEL_SECONDS = 6.0
 """What a cancelled job is given to save its state; then it is killed."""
 LOG_SECONDS = 0.3
-PASSED_ON = (
-    "PATH", "MARTLET_HOME", "MARTLET_SITE", "MARTLET_RUN", "MARTLET_COMMIT", "MARTLET_FLOW_RUN",
-    "DVC_NO_ANALYTICS", "DO_NOT_TRACK",
-    "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK",
-)  # fmt: skip
-"""The variables of this process that a job gets: none that could hold a secret."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Whose job it is, and where its files are."""
-
-    stage: str
-    run: str
-    fingerprint: str
-    scratch: Path
-    workspace: Path
-    cancelled: Path
-    """A file that appears where a person asked for an end; without it, a signal means that only the watcher must go."""
-
-    @property
-    def name(self) -> str:
-        """The job's name: at most one living job has it."""
-        return f"martlet-{self.stage}-{self.fingerprint[:16]}"
-
-    @property
-    def folder(self) -> Path:
-        """The job's folder, on the shared disk."""
-        return self.scratch / "job"
+TOO_FEW = "BadConstraints"
+"""Slurm's reason to let a job wait that is kept from more nodes than there are others."""
 
 
 class SlurmJobs:
@@ -80,7 +54,7 @@ class SlurmJobs:
         self.site = site
         self.slurm = slurm
         self._asked_to_end = threading.Event()
-        self._kept_away: tuple[object, ...] = ()
+        self._kept_away: set[tuple[int, int, bool]] = set()
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
@@ -108,6 +82,10 @@ class SlurmJobs:
                 job = self._submit(environment)
             while not is_done(self.place.folder, self._follow(job, watcher), call):
                 job = self._submit(environment)
+
+    def usage(self, metrics: Path) -> Usage | None:
+        """What the jobs took, once the work is done; None where none was needed. `metrics` are those of a training."""
+        return read_usage(self.place.scratch, metrics, self.allocation, self.site)
 
     def _check(self, processes: int) -> None:
         """Raises `ParameterError` where the site contradicts itself or the disk is no shared one."""
@@ -207,12 +185,7 @@ class SlurmJobs:
     def _script(self, environment: Mapping[str, str], exclude: Sequence[str]) -> Path:
         """Writes the batch script."""
         script = self.place.folder / "job.sbatch"
-        own = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        request = Request(
-            name=self.place.name, comment=self.place.run, folder=self.place.folder, workspace=self.place.workspace,
-            python=Path(sys.executable), allocation=self.allocation, site=self.site, environment={**own, **environment},
-            exclude=exclude,
-        )
+        request = request_of(self.place, Asked(self.allocation, self.site, environment, exclude), os.environ)
         write_text(script, sbatch_text(request))
         return script
 
@@ -249,20 +222,22 @@ class SlurmJobs:
                 self._leave(job)
 
     def _keep_away(self, job: Job) -> None:
-        """Keeps a requeued job from the nodes that it was lost on more than once, where Slurm has others for it."""
+        """Keeps a requeued job from the nodes that it was lost on more than once, unless it cannot run without them."""
         nodes = failing_nodes(read_attempts(self.place.folder)) if job.waiting else []
-        asked = (job.number, job.restarts, *nodes)
-        if not nodes or asked == self._kept_away:
+        is_impossible = job.reason == TOO_FEW
+        step = (job.number, job.restarts, is_impossible)
+        if not nodes or step in self._kept_away:
             return
-        words = f"{', '.join(nodes)}, where it was lost more than once"
+        can = "cannot keep" if is_impossible else "keeps"
+        words = f"job {job.number} {can} away from {', '.join(nodes)}, where it was lost more than once"
         try:
-            self.slurm.exclude(job.number, nodes)
-            say(f"job {job.number} keeps away from {words}")
+            self.slurm.exclude(job.number, [] if is_impossible else nodes)
+            say(words)
         except SlurmUnreachable:
             return
-        except ServiceError as error:
-            say(f"job {job.number} cannot keep away from {words}: {error}")
-        self._kept_away = asked
+        except ServiceError as error:  # it began to run in this very moment
+            say(f"{words}: {error}")
+        self._kept_away.add(step)
 
     def _leave(self, job: Job) -> None:
         """Ends the job where a person asked for it; else leaves it to itself. Raises `WorkerFailed` either way."""

@@ -63,10 +63,13 @@ def options(request: Request) -> Iterator[tuple[str, str]]:
     if asked.qos:
         yield "qos", asked.qos
     yield "nodes", nodes
-    yield "ntasks-per-node", f"{asked.tasks_per_node}"
+    # Slurm counts the tasks of the fewest nodes, and gives no more nodes than tasks: then a node is one to it; srun says more
+    is_one = asked.minimum_nodes * asked.tasks_per_node < asked.nodes
+    if not is_one:
+        yield "ntasks-per-node", f"{asked.tasks_per_node}"
     if asked.gpus_per_node:
         yield "gpus-per-node", f"{asked.gpus_per_node}"
-    yield "cpus-per-task", f"{asked.cpus_per_task}"
+    yield "cpus-per-task", f"{asked.cpus_per_task * (asked.tasks_per_node if is_one else 1)}"
     if asked.memory_mib_per_node is not None:
         yield "mem", f"{asked.memory_mib_per_node}M" if asked.memory_mib_per_node else "0"
     if asked.exclusive:

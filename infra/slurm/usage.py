@@ -56,7 +56,7 @@ def furthest(start: Started, until: float, attempts: Sequence[Attempt], lines: S
 
     A step that was computed before has no second line of metrics: of those its job's last progress line tells.
     """
-    own = [line["step"] + 1 for line in lines if start.time <= line["time"] / 1000 < until]
+    own: list[int] = [line["step"] + 1 for line in lines if start.time <= line["time"] / 1000 < until]
     own += [attempt.done for attempt in attempts if attempt.began <= start.time <= (attempt.ended or float("inf"))]
     return max([start.step, *own])
 

@@ -1,12 +1,15 @@
 """A living job's log and Slurm's words about it in, lines for the flow out: each state once, each line of rank 0 once."""
 
+import json
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from infra.journal import JOB_MARK
 from infra.slurm.commands import SlurmUnreachable
 from infra.slurm.jobs import Job
+from infra.slurm.refusals import remedy
 
 SILENCE_SECONDS = 300.0
 """A running job whose heartbeat is older than this is worth a warning."""
@@ -17,6 +20,7 @@ class Watcher:
 
     def __init__(self, folder: Path, poll_seconds: float) -> None:
         """What rank 0 printed before is not shown again."""
+        self.folder = folder
         self.log = folder / "logs" / "rank-0.log"
         self.heartbeat = folder / "heartbeat"
         self.poll_seconds = poll_seconds
@@ -29,11 +33,12 @@ class Watcher:
         if (words := describe(job)) != self.shown:
             self.shown = words
             say(words)
+            say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
         if not job.waiting and self.heartbeat.exists() and not self.warned:
             age = time.time() - self.heartbeat.stat().st_mtime
             if age > SILENCE_SECONDS:
                 self.warned = True
-                say(f"warning: job {job.number} has given no sign of life for {age:,.0f} s; see {self.log.parent.parent}")
+                say(f"warning: job {job.number} has given no sign of life for {age:,.0f} s; see {self.folder}")
 
     def copy_log(self) -> None:
         """Prints the whole lines that rank 0 wrote since."""
@@ -65,7 +70,8 @@ def describe(job: Job) -> str:
     again = f", after {job.restarts} restarts" if job.restarts else ""
     if job.waiting:
         expected = f", expected to start {clock(job.start)}" if job.start else ""
-        return f"job {job.number} waits ({job.reason}{expected}){again}"
+        advice = f"; it may wait for ever. {remedy(job.reason)}" if job.stuck else ""
+        return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
     where = f" on {job.nodes}" if job.nodes else ""
     return f"job {job.number} is {job.state.lower()}{where}{again}"
 

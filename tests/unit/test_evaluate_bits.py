@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.evaluate.worker_bits import Ruler, choose_texts, count_bytes, make_windows
+from components.evaluate.texts import choose_texts, count_bytes
+from components.evaluate.worker_bits import Ruler, make_windows
 from components.formats.documents import Document
 from tests.tiny_models import build_model, fast_tokenizer
 
