@@ -293,7 +293,8 @@ def test_losses_by_source_are_the_means_over_the_sources_targets_at_any_number_o
         assert first["source_loss"] == pytest.approx(means, rel=2e-6)
         assert len(means) == 2
         assert first["peak_memory_mib"] > 100
-        assert 0 < first["data_seconds"] < first["step_seconds"]
+        assert first["data_seconds"] > 0
+        assert first["data_seconds"] < first["step_seconds"] or case.processes > 1  # the slowest rank's, and rank 0's
         assert first["tflops_per_process"] > 0
         assert "mfu" not in first
 
