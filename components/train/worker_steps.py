@@ -21,6 +21,7 @@ from components.train.schedule import Schedule
 from components.train.spikes import LossWatch
 from components.train.worker_engine import build_engine, device, sharded_construction
 from components.train.worker_export import export
+from components.train.worker_heldout import Heldout
 from components.train.worker_losses import Objective, losses_of
 from components.train.worker_model import build_config, build_model
 from components.train.worker_probe import Probe
@@ -38,7 +39,8 @@ def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
             run.save(step)
             run.leave(Outcome(finished=False, step=step, signal=signal.Signals(number).name))
             return
-        run.record(run.update(step))
+        before = run.heldout.before(step)
+        run.record(run.update(step) | before | run.heldout.after(step))
         if (step + 1) % attempt.training.checkpoint_every_steps == 0:
             run.save(step + 1)
     run.save(attempt.training.steps)
@@ -70,6 +72,7 @@ class Run:
         self.watch = Watch(attempt, config, texts, self.rank, self.processes)
         self.lines: list[Line] = []
         self.saver = Saver(attempt, self.engine, Probe(self.engine, self.shards.sample(0)))
+        self.heldout = Heldout(attempt, self.engine, self.shards)
         self.printed = 0.0
         if attempt.checkpoint:
             self.lines = self.saver.load(attempt.checkpoint)
