@@ -66,11 +66,11 @@ def packer(**changes: Any) -> MixturePacker:
     return MixturePacker(**(fields | changes))
 
 
-def prepare(folder: Path) -> Path:
-    """Writes `model/` and `tokens/` for training; returns the folder."""
+def prepare(folder: Path, **packing: Any) -> Path:
+    """Writes `model/` and `tokens/` for training; returns the folder. `packing` changes the packer's fields."""
     write_text_and_model(folder)
-    site = replace(SITE, workers=1)
-    packer().run(make_context(folder, site=site), text=folder / "text", model=folder / "model", output=folder / "tokens")
+    context = make_context(folder, site=replace(SITE, workers=1))
+    packer(**packing).run(context, text=folder / "text", model=folder / "model", output=folder / "tokens")
     return folder
 
 

@@ -39,8 +39,7 @@ def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
             run.save(step)
             run.leave(Outcome(finished=False, step=step, signal=signal.Signals(number).name))
             return
-        before = run.heldout.before(step)
-        run.record(run.update(step) | before | run.heldout.after(step))
+        run.record(run.measured(step))
         if (step + 1) % attempt.training.checkpoint_every_steps == 0:
             run.save(step + 1)
     run.save(attempt.training.steps)
@@ -89,6 +88,11 @@ class Run:
         heard = torch.tensor(number, device=device())
         dist.all_reduce(heard, op=dist.ReduceOp.MAX)
         return int(heard)
+
+    def measured(self, step: int) -> Line:
+        """`update`, with what held-out text says before the first one and where a checkpoint follows."""
+        before = self.heldout.before(step)
+        return self.update(step) | before | self.heldout.after(step)
 
     def update(self, step: int) -> Line:
         """Update number `step` of the weights, with the global batch whose turn it is; returns its line of metrics."""
