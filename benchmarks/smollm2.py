@@ -1,9 +1,10 @@
 """What SmolLM2-135M learnt in a run of `recipes/smollm2-135m-ja.yaml`: its curve, and bits per byte of text from elsewhere.
 
 `make bench-smollm2` looks at the newest such run. The curve and its table are those of the held-out text that the trainer
-measured with every checkpoint: other documents of the manuals that were trained on. Text from elsewhere is measured here, as in
-`benchmarks.initialisations`, for the base, the enlarged model and the trained one: LibreOffice's help in both languages, and
-excerpts of `MARTLET_DATA` (see `benchmarks.texts`) where it is set. Results are written to `.build/smollm2/`.
+measured with every checkpoint: other documents of the manuals that were trained on. The base, the enlarged and the trained
+model are measured here as in `benchmarks.initialisations`, on the beginnings of documents in random order: held-out ones, those
+of LibreOffice's help in both languages, which is not trained on, and of `MARTLET_DATA` (see `benchmarks.texts`) where it is set.
+Results are written to `.build/smollm2/<run>/`, and a model that was measured is not measured again.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 from benchmarks.initialisations import HELDOUT_BYTES, beginnings, nats, size, windows
 from benchmarks.texts import Texts, japanese, manuals
+from components.formats.documents import heldout_file, read_documents
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, read_lines
 from infra.settings import Settings
 
@@ -27,16 +29,14 @@ COLOURS = {"ja": "#b7282e", "en": "#1f5c99"}
 
 
 def main() -> int:
-    """Writes the curve, its table and, once the run has its model, the table of text from elsewhere; prints the tables."""
-    OUTPUT.mkdir(parents=True, exist_ok=True)
+    """Writes the curve, its table and the table of the models that are there so far; prints the tables."""
     run = newest_run(Settings().runs)
+    output = OUTPUT / run.name
+    output.mkdir(parents=True, exist_ok=True)
     points = curve(read_lines(run / "journal/train.metrics.jsonl"))
-    draw(points, OUTPUT / "curve.png")
-    tables = {"curve.md": curve_table(points)}
-    if (run / "artifacts/train/model.safetensors").exists():
-        tables["elsewhere.md"] = elsewhere_table(elsewhere(run / "artifacts"))
-    for name, text in tables.items():
-        (OUTPUT / name).write_text(text, encoding="utf-8")
+    draw(points, output / "curve.png")
+    for name, text in {"curve.md": curve_table(points), "models.md": models_table(measured(run / "artifacts", output))}.items():
+        (output / name).write_text(text, encoding="utf-8")
         print(text)
     return 0
 
@@ -85,42 +85,55 @@ def draw(points: Sequence[tuple[int, dict[str, float]]], path: Path) -> None:
     plt.close(figure)
 
 
-def elsewhere(artifacts: Path) -> dict[str, dict[str, float]]:
-    """Bits per byte of each model on each text."""
+def measured(artifacts: Path, output: Path) -> dict[str, dict[str, float]]:
+    """Bits per byte on each text of each model that the run has so far."""
+    found: dict[str, dict[str, float]] = {}
+    parts: dict[str, list[str]] = {}
+    for name, stage in MODELS.items():
+        path = output / f"{name}.json"
+        if not path.exists() and (artifacts / stage / "model.safetensors").exists():
+            parts = parts or texts(artifacts / "clean")
+            path.write_text(json.dumps(bits_of(artifacts / stage, parts), indent=1), encoding="utf-8")
+        if path.exists():
+            found[name] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def bits_of(folder: Path, parts: dict[str, list[str]]) -> dict[str, float]:
+    """One model's bits per byte on each text."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from components.formats.tokenizers import load_tokenizer
 
-    parts = {name: beginnings(each, HELDOUT_BYTES[each.language]) for name, each in texts().items()}
-    found: dict[str, dict[str, float]] = {}
-    for name, stage in MODELS.items():
-        folder = artifacts / stage
-        tokenizer = load_tokenizer(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        found[name] = {
-            text: nats(model, windows(tokenizer, part)) / math.log(2) / size(part) for text, part in parts.items()
-        }
-        print(f"{name}: {json.dumps(found[name])}", file=sys.stderr)
-    return found
+    tokenizer = load_tokenizer(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return {text: nats(model, windows(tokenizer, part)) / math.log(2) / size(part) for text, part in parts.items()}
 
 
-def texts() -> dict[str, Texts]:
-    """Text that the recipe does not train on."""
+def texts(clean: Path) -> dict[str, list[str]]:
+    """Beginnings of the run's held-out documents, and of some that are from elsewhere."""
     found = {
-        "LibreOffice help, ja": manuals("ja", ("libreoffice-help-ja",)),
-        "LibreOffice help, en": manuals("en", ("libreoffice-help-en-us",)),
+        f"held-out manuals, {language}": Texts(language, "manuals", [], [
+            document.text for document in read_documents(heldout_file(clean, language))
+        ])
+        for language in ("ja", "en")
+    } | {
+        "LibreOffice's help, ja": manuals("ja", ("libreoffice-help-ja",)),
+        "LibreOffice's help, en": manuals("en", ("libreoffice-help-en-us",)),
     }
-    return found | ({f"{(own := japanese()).source}, ja": own} if os.environ.get("MARTLET_DATA") else {})
+    if os.environ.get("MARTLET_DATA"):
+        found["Aozora Bunko, ja"] = japanese()
+    return {name: beginnings(each, HELDOUT_BYTES[each.language]) for name, each in found.items()}
 
 
-def elsewhere_table(found: dict[str, dict[str, float]]) -> str:
-    """Markdown: a row a text, a column a model, and the change from base to trained."""
+def models_table(found: dict[str, dict[str, float]]) -> str:
+    """Markdown: a row a text, a column a model, and the last one's change from the base."""
     lines = [f"| text | {' | '.join(found)} | change |\n", f"| --- |{' ---: |' * (len(found) + 1)}\n"]
-    for text in found["base"]:
+    last = list(found.values())[-1]
+    for text, base in found["base"].items():
         numbers = [f"{each[text]:.3f}" for each in found.values()]
-        change = found["trained"][text] / found["base"][text] - 1
-        lines.append(f"| {text} | {' | '.join(numbers)} | {change:+.1%} |\n")
+        lines.append(f"| {text} | {' | '.join(numbers)} | {last[text] / base - 1:+.1%} |\n")
     return "".join(lines)
 
 
