@@ -20,11 +20,11 @@ from components.errors import EmptyCorpus
 from components.evaluate.benchmarks import CheckedBenchmark
 from components.evaluate.contract import EvaluateReport
 from components.evaluate.table import render_table
-from components.evaluate.worker_bits import Ruler, choose_texts, count_bytes, digest_texts
+from components.evaluate.worker_bits import Ruler, count_bytes, digest_texts
 from components.evaluate.worker_harness import Asking, HarnessModel, ask, kept_warnings, load_tasks
 from components.evaluate.worker_plot import draw_scores
 from components.evaluate.worker_tokenizer import auto_tokenizer
-from components.formats.documents import heldout_file, read_documents
+from components.formats.documents import first_texts, heldout_file, read_documents
 from components.formats.files import write_text
 from components.formats.scores import BASE, TRAINED, Score, Scores, TaskScore, TextScore
 
@@ -76,7 +76,7 @@ class Evaluation:
         texts = {}
         for language in dict.fromkeys(benchmark.language for benchmark in self.benchmarks):
             path = heldout_file(text, language)
-            texts[language] = choose_texts(read_documents(path), self.evaluator.heldout_characters)
+            texts[language] = first_texts(read_documents(path), self.evaluator.heldout_characters)
             if not texts[language]:
                 raise EmptyCorpus(f"{path} holds no text to measure bits per byte on. Raise clean.heldout_fraction.")
         return texts

@@ -9,13 +9,11 @@ Imports torch: only `components.evaluate.worker` may import this file.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-
-from components.formats.documents import Document
 
 LOGITS = 1 << 26
 """Most logits at once (256 MB in float32): larger batches spend their time in page faults, not in arithmetic."""
@@ -27,22 +25,6 @@ class Window:
 
     tokens: tuple[int, ...]
     start: int
-
-
-def choose_texts(documents: Iterable[Document], characters: int) -> list[str]:
-    """Texts of exactly `characters` characters where there are as many: by document id, the last one cut.
-
-    Ids are hashes, so the choice is spread over the sources and is the same on every machine.
-    """
-    chosen: list[str] = []
-    left = characters
-    for document in sorted(documents, key=lambda d: d.id):
-        if left <= 0:
-            break
-        if text := document.text[:left]:
-            chosen.append(text)
-            left -= len(text)
-    return chosen
 
 
 def digest_texts(texts: Sequence[str]) -> str:
