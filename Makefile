@@ -4,6 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BASE_PYTHON ?= python3.11
 SITE ?= local
+TWO_WORKERS := -n 2 --dist loadgroup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: setup smoke test test-unit check docs ui cluster cluster-stop lock
 
@@ -49,11 +50,11 @@ docs: setup
 	@$(PYTHON) -m docs.generate
 
 test-unit: setup
-	$(VENV)/bin/pytest tests/unit
+	$(VENV)/bin/pytest $(TWO_WORKERS) tests/unit
 
-test: setup
-	$(VENV)/bin/pytest tests/unit
-	$(VENV)/bin/pytest tests/integration tests/e2e
+# the longest first, so that the two end together
+test: test-unit
+	$(VENV)/bin/pytest $(TWO_WORKERS) --no-loadscope-reorder tests/e2e tests/integration
 
 # rewrites the lock; needs uv, which resolves this list in seconds where pip does not finish
 lock:

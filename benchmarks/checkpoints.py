@@ -26,7 +26,10 @@ STALL_GOAL = 0.10  # of the peer's time
 LENGTH, VOCABULARY = 64, 32_000
 SHAPE = {"hidden_size": 512, "intermediate_size": 1_536, "num_hidden_layers": 3, "num_attention_heads": 8,
          "num_key_value_heads": 4, "vocab_size": VOCABULARY, "max_position_embeddings": LENGTH}  # fmt: skip
-TRIED = {"global_batch_size": 1, "zero_stage": 2, "precision": "bf16", "keep_checkpoints": {"last": 1, "every_steps": None}}
+TRIED = {
+    "global_batch_size": 1, "zero_stage": 2, "precision": "bf16",
+    "keep_checkpoints": {"last": 1, "every_steps": None, "best": False},
+}
 
 
 def main() -> int:

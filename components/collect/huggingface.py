@@ -54,6 +54,10 @@ class HuggingFaceModel(Repository, ModelSource):
         """Of a repository that is listed in `known_models`."""
         return known([self.repository])
 
+    def asked(self) -> list[str]:
+        """Its patterns."""
+        return self.files
+
     def fetch(self, shelf: Shelf) -> Fetched:
         """Raises `SourceMissing` where the Hub refuses, or nothing matches."""
         return self.fetched(shelf, dataset=False)

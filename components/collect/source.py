@@ -80,6 +80,10 @@ class ModelSource(Origin):
         """What is known of the model before it is fetched."""
         return NOTHING
 
+    @abstractmethod
+    def asked(self) -> list[str]:
+        """The names, patterns or paths of its files, as the parameters give them."""
+
     def targets(self, fetched: Fetched) -> dict[str, Path]:
         """File by its name below `model/`: by default as the source names it."""
         return {str(path.relative_to(fetched.folder)): path for path in fetched.files}

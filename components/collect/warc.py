@@ -24,10 +24,14 @@ Source = Annotated[
 ]
 Model = Annotated[PyPIModel | LocalModel | HuggingFaceModel, Field(discriminator="kind")]
 Collected = TypeVar("Collected")
+GGUF = ".gguf"
 
 
 class WarcCollector(Collector):
-    """Fetches every source and keeps its pages as WARC records, as a crawler would have left them."""
+    """Fetches every source and keeps its pages as WARC records, as a crawler would have left them.
+
+    A model's file whose name ends in `.gguf` becomes config.json, model.safetensors and the tokenizer's files.
+    """
 
     kind: Literal["warc"]
     version: Literal[1]
@@ -46,6 +50,14 @@ class WarcCollector(Collector):
     def outline(self, before: Outline) -> Outline:  # noqa: ARG002  (it is the first)
         """Of the base model."""
         return self.model.outline()
+
+    def obstacles(self) -> list[str]:
+        """The package that a GGUF needs, where it is not installed."""
+        from importlib.util import find_spec
+
+        if find_spec("gguf") or not any(name.endswith(GGUF) for name in self.model.asked()):
+            return []
+        return ["a .gguf model needs the package gguf; install martlet[gguf], or name a model with safetensors weights"]
 
     def run(self, context: Context, output: Path) -> CollectReport:
         """Writes the sources in the order of the parameters, then the model, then the manifest."""
@@ -96,8 +108,24 @@ def fetch_source(source: Source, shelf: Shelf, warc: Path) -> CollectedSource:
 def fetch_model(source: Model, shelf: Shelf, folder: Path) -> CollectedModel:
     """Fetches the base model and copies its files into `folder`."""
     fetched = source.fetch(shelf)
-    files = copy_files(source.targets(fetched), folder)
+    files = copy_files(readable(source.targets(fetched), shelf), folder)
     return CollectedModel(
         name=source.name, kind=source.kind, uri=fetched.uri, version=fetched.version, licence=source.licence,
         archive=fetched.archive, files=files,
     )
+
+
+def readable(targets: dict[str, Path], shelf: Shelf) -> dict[str, Path]:
+    """The model's files by name; in the place of a GGUF, what it was converted to. Raises `SourceMissing`."""
+    found: dict[str, Path] = {}
+    for name, path in targets.items():
+        if not name.endswith(GGUF):
+            found[name] = path
+            continue
+        from components.collect.gguf_worker import convert_gguf
+
+        shelf.context.journal.say(f"{path.name} becomes safetensors in float32, exactly as its blocks say")
+        folder = shelf.place()
+        convert_gguf(path, folder)
+        found |= {str(Path(name).parent / each.name): each for each in sorted(folder.iterdir())}
+    return found

@@ -19,9 +19,8 @@ from components.evaluate.contract import EvaluateReport, Evaluator
 from components.evaluate.gather import Results, report_of
 from components.evaluate.launch import ENVIRONMENT, mark_of, measure_all, write_texts
 from components.evaluate.share import measurements_of
-from components.evaluate.texts import choose_texts
 from components.formats.behaviour import FILE, read_behaviour
-from components.formats.documents import heldout_file, read_documents
+from components.formats.documents import first_texts, heldout_file, read_documents
 from components.formats.models import check_rows, read_config
 from components.formats.scores import BASE, TRAINED
 
@@ -76,7 +75,7 @@ class LMEvaluator(Evaluator):
         texts = {}
         for language in dict.fromkeys(task.language for task in self.tasks):
             path = heldout_file(text, language)
-            texts[language] = choose_texts(read_documents(path), self.heldout_characters)
+            texts[language] = first_texts(read_documents(path), self.heldout_characters)
             if not texts[language]:
                 raise EmptyCorpus(f"{path} holds no text to measure bits per byte on. Raise clean.heldout_fraction.")
         return texts

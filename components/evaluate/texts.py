@@ -1,25 +1,7 @@
-"""Held-out documents in, the texts that bits per byte are measured on out: the same on every machine."""
+"""Held-out texts in, what a score says of them out: their bytes, and a digest."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-
-from components.formats.documents import Document
-
-
-def choose_texts(documents: Iterable[Document], characters: int) -> list[str]:
-    """Texts of exactly `characters` characters where there are as many: by document id, the last one cut.
-
-    Ids are hashes, so the choice is spread over the sources and is the same on every machine.
-    """
-    chosen: list[str] = []
-    left = characters
-    for document in sorted(documents, key=lambda d: d.id):
-        if left <= 0:
-            break
-        if text := document.text[:left]:
-            chosen.append(text)
-            left -= len(text)
-    return chosen
+from collections.abc import Sequence
 
 
 def digest_texts(texts: Sequence[str]) -> str:

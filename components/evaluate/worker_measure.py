@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from components.evaluate.call import Answers, Call, Measured, Measurement, TextLength, read_json
+from components.evaluate.share import device_of
 from components.evaluate.texts import count_bytes
 from components.evaluate.worker_bits import Ruler
 from components.evaluate.worker_harness import HarnessModel, ask, kept_warnings, load_tasks
@@ -92,6 +93,4 @@ def load_model(folder: Path, local_rank: int) -> tuple[Any, Any]:
     gpus = torch.cuda.device_count()
     dtype: Any = "auto" if gpus else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
-    # a rank may see all GPUs of its node or its own alone
-    device = f"cuda:{local_rank % gpus}" if gpus else "cpu"
-    return model.to(device).eval(), auto_tokenizer(folder)
+    return model.to(device_of(local_rank, gpus)).eval(), auto_tokenizer(folder)

@@ -73,6 +73,22 @@ def heldout_file(folder: Path, language: str) -> Path:
     return path
 
 
+def first_texts(documents: Iterable[Document], characters: int) -> list[str]:
+    """Texts of exactly `characters` characters where there are as many: by document id, the last one cut.
+
+    Ids are hashes, so the choice is spread over the sources and is the same on every machine.
+    """
+    chosen: list[str] = []
+    left = characters
+    for document in sorted(documents, key=lambda d: d.id):
+        if left <= 0:
+            break
+        if text := document.text[:left]:
+            chosen.append(text)
+            left -= len(text)
+    return chosen
+
+
 def heldout_ids(folder: Path) -> frozenset[str]:
     """The ids of all held-out documents below a folder of clean text; some 100 bytes of memory each."""
     return frozenset(document.id for path in sorted(folder.glob("heldout/*.jsonl.gz")) for document in read_documents(path))

@@ -7,7 +7,8 @@ A tokenizer without a BOS leaves it out; EOS ends every document. A folder holds
     <key>.documents.jsonl   the documents' ids
     <key>.lines.npy         int64: the byte at which each id's line starts, and the end
 
-and for all of them `order.npy` (uint16: the source of each sample of the mixture's cycle). Documents are mapped into memory
+and for all of them `order.npy` (uint16: the source of each sample of the mixture's cycle). Held-out text lies beside them in
+the same layout, and no sample is cut from it (`components.formats.heldout_tokens`). Documents are mapped into memory
 and looked up by place: none of these files is read whole. Sample n is a pure function of the folder and n;
 `components.formats.trace` leads from a sample to its documents and back.
 """
@@ -27,6 +28,7 @@ from components.base import Fields
 from components.errors import InputError
 from components.formats.behaviour import Behaviour
 from components.formats.files import write_json
+from components.formats.heldout_tokens import HeldoutText
 from components.formats.mixture import Mixture
 from components.formats.steady import largest_deviation
 
@@ -70,13 +72,15 @@ class MixtureFacts(Fields):
 class TokenIndex(Fields):
     """`index.json`: what was packed, with which tokenizer, and how it is sampled."""
 
-    version: Literal[3]
+    version: Literal[4]
     sequence_length: int = Field(gt=0)
     seed: int = Field(ge=0)
     dtype: Literal["<u2", "<u4"]
     tokenizer: str
     """SHA-256 of the file that defines the tokenizer: `tokenizer.model`, or else `tokenizer.json`."""
     sources: tuple[PackedSource, ...] = Field(min_length=1)
+    heldout: tuple[HeldoutText, ...]
+    """What training is measured on, by language."""
     mixture: MixtureFacts
     behaviour: Behaviour
     """Of the tokenizer: what its ids mean."""
@@ -127,7 +131,7 @@ def read_order(folder: Path, index: TokenIndex) -> Mixture:
 
 def write_nothing(folder: Path) -> None:
     """Writes the `index.json` of a stage that packed nothing."""
-    write_json(folder / "index.json", {"version": 3, "sources": []})
+    write_json(folder / "index.json", {"version": 4, "sources": []})
 
 
 def read_index(folder: Path) -> TokenIndex:
@@ -137,13 +141,13 @@ def read_index(folder: Path) -> TokenIndex:
         values = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(values, dict) and values.get("sources") == []:
             raise InputError(f"{folder}: nothing was packed there (kind: keep). Pack with kind: mixture to train.")
-        if isinstance(values, dict) and values.get("version") != 3:
-            raise InputError(f"{path} is of version {values.get('version')}, expected 3. Run the pack stage again.")
+        if isinstance(values, dict) and values.get("version") != 4:
+            raise InputError(f"{path} is of version {values.get('version')}, expected 4. Run the pack stage again.")
         return TokenIndex.model_validate(values)
     except FileNotFoundError:
         raise InputError(f"{folder} holds no packed tokens: index.json is missing. Run the pack stage.") from None
     except (json.JSONDecodeError, ValidationError) as error:
-        raise InputError(f"{path} is no token index of version 3: {error}. Run the pack stage again.") from None
+        raise InputError(f"{path} is no token index of version 4: {error}. Run the pack stage again.") from None
 
 
 def check_frames(folder: Path, index: TokenIndex) -> None:

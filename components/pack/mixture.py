@@ -1,9 +1,9 @@
 """Clean text and a tokenizer in, token shards in an exact mixture out: the same bytes at any number of processes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,6 +12,7 @@ from components.formats.mixture import Mixture, whole_weights
 from components.pack.contract import Packer, PackReport
 
 if TYPE_CHECKING:
+    from components.formats.heldout_tokens import HeldoutText
     from components.formats.tokens import MixtureFacts, PackedSource
 
 
@@ -29,10 +30,12 @@ class MixturePacker(Packer):
     """
 
     kind: Literal["mixture"]
-    version: Literal[3]
+    version: Literal[4]
     sequence_length: int = Field(gt=0)
     seed: int = Field(ge=0)
     mixture: tuple[Share, ...] = Field(min_length=1)
+    heldout_characters: dict[str, Annotated[int, Field(gt=0)]]
+    """How much held-out text is packed by language, which training is measured on: documents by their id, the last one cut."""
 
     @field_validator("mixture")
     @classmethod
@@ -44,7 +47,9 @@ class MixturePacker(Packer):
         return mixture
 
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
-        """Raises `EmptyCorpus` where a source does not fill one sample, `InputError` without a tokenizer that has an EOS.
+        """Raises `EmptyCorpus` where a source does not fill one sample, or where a language has no held-out text.
+
+        Raises `InputError` without a tokenizer that has an EOS.
 
         Raises `InputError` where a held-out document is among the text, `TokenizerMismatch` where the tokenizer's files
         contradict each other.
@@ -70,12 +75,20 @@ class MixturePacker(Packer):
         write_index(
             output,
             TokenIndex(
-                version=3, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
+                version=4, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
                 tokenizer=digest_file(tokenizer_file(model)), sources=tuple(sources), behaviour=behaviour,
+                heldout=tuple(self._write_heldout(text, model, output, dtype)),
                 mixture=self._write_order(output, context.journal),
             ),
         )
         return report_of(sources)
+
+    def _write_heldout(self, text: Path, model: Path, output: Path, dtype: str) -> Iterator["HeldoutText"]:
+        """Packs the held-out text of each language."""
+        from components.pack.worker import pack_heldout
+
+        for language, characters in sorted(self.heldout_characters.items()):
+            yield pack_heldout(text, model, output, dtype, (language, characters))
 
     def _write_order(self, output: Path, journal: Journal) -> "MixtureFacts":
         """Writes the order in which the sources take turns, and says how even it is."""

@@ -12,10 +12,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from components.errors import InputError
+from components.errors import EmptyCorpus, InputError
 from components.formats.behaviour import Behaviour
-from components.formats.documents import read_documents
+from components.formats.digests import digest_file
+from components.formats.documents import first_texts, heldout_file, read_documents
 from components.formats.framing import document_tokenizer, folder_behaviour
+from components.formats.heldout_tokens import HeldoutText
+from components.formats.token_writer import write_source
 from components.formats.tokenizers import Tokenizer, tokenizer_file
 
 Text = tuple[str, str]
@@ -52,6 +55,22 @@ def tokenise(tokenizer: Tokenizer, texts: list[Text]) -> list[Tokenised]:
     """`BOS + text + EOS` of each document, in order; without a BOS where the tokenizer has none."""
     documents = tokenizer.encode_documents([text for _, text in texts])
     return list(zip((name for name, _ in texts), documents, strict=True))
+
+
+def pack_heldout(text: Path, model: Path, output: Path, dtype: str, share: tuple[str, int]) -> HeldoutText:
+    """Writes the files of a language's first held-out characters: `share` names both. Raises `EmptyCorpus` without text."""
+    language, characters = share
+    path = heldout_file(text, language)
+    texts = first_texts(read_documents(path), characters)
+    if not texts:
+        raise EmptyCorpus(f"{path} holds no text to measure training on. Raise clean.heldout_fraction.")
+    named = [(f"heldout-{language}-{number}", each) for number, each in enumerate(texts)]
+    key = f"heldout-{language}"
+    documents, tokens = write_source(output, key, dtype, tokenise(document_tokenizer(model), named))
+    return HeldoutText(
+        language=language, key=key, documents=documents, tokens=tokens, characters=sum(map(len, texts)),
+        bytes=sum(len(each.encode()) for each in texts), sha256=digest_file(output / f"{key}.bin"),
+    )
 
 
 class Tokenisers:

@@ -51,6 +51,8 @@ class Keep(Fields):
     """The newest so many."""
     every_steps: int | None = Field(gt=0)
     """Besides, every one whose number of steps this divides, for good; null: none."""
+    best: bool
+    """Besides, the one with the lowest bits per byte of held-out text, on average over `pack.heldout_characters`' languages."""
 
 
 class Training(Fields):

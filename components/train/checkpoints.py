@@ -7,7 +7,7 @@ file's digest. Any number of processes can go on from it.
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Manifest(Fields):
     processes: int
     probe_loss: float
     """Loss on the first tokens of the data, in nats: a model that is put together again must have the same."""
+    bits_per_byte: float | None
+    """Of held-out text, the mean over its languages; None where none was measured after this update."""
     files: dict[str, FileFacts]
 
 
@@ -80,9 +82,17 @@ def sync_folder(folder: Path) -> None:
 
 def prune(folder: Path, keep: Keep) -> None:
     """Removes every checkpoint that is not to be kept."""
-    for path in sorted(folder.glob("step-*"))[: -keep.last]:
-        if keep.every_steps is None or int(path.name.removeprefix("step-")) % keep.every_steps:
+    paths = sorted(folder.glob("step-*"))
+    best = best_of(paths) if keep.best else None
+    for path in paths[: -keep.last]:
+        if path != best and (keep.every_steps is None or int(path.name.removeprefix("step-")) % keep.every_steps):
             shutil.rmtree(path)
+
+
+def best_of(paths: Sequence[Path]) -> Path | None:
+    """The checkpoint with the lowest bits per byte of held-out text, of two equals the earlier; None where none has any."""
+    stated = [(manifest.bits_per_byte, path) for path in paths if (manifest := read_manifest(path))]
+    return min(((bits, path) for bits, path in stated if bits is not None), default=(None, None))[1]
 
 
 def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], None]) -> tuple[Path, Manifest] | None:

@@ -7,21 +7,25 @@ from components.base import Component, Context, Report, abstractmethod
 
 
 class TrainReport(Report):
-    """What was trained, for how long, and where the loss (nats per token) began and ended."""
+    """What was trained, for how long, and where the loss (nats per token) and held-out bits per byte began and ended."""
 
     parameters: int
     steps: int
     tokens: int
     first_loss: float | None
     last_loss: float | None
+    first_bits_per_byte: dict[str, float]
+    last_bits_per_byte: dict[str, float]
+    """Of held-out text by language, before the first update and after the last; empty where none was packed."""
 
     def headline(self) -> str:
         """Parameters, steps, tokens and the loss, first to last."""
         if self.first_loss is None or self.last_loss is None:
             return f"{self.parameters / 1e6:.1f} M parameters, kept as they came"
+        bits = (f"{name} {bits:.3f} → {self.last_bits_per_byte[name]:.3f}" for name, bits in self.first_bits_per_byte.items())
         return (
             f"{self.parameters / 1e6:.1f} M parameters, {self.steps:,} steps, {self.tokens:,} tokens, "
-            f"loss {self.first_loss:.3f} → {self.last_loss:.3f}"
+            f"loss {self.first_loss:.3f} → {self.last_loss:.3f}" + "".join(f", {each} bits per byte" for each in bits)
         )
 
 

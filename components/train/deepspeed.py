@@ -26,7 +26,7 @@ from components.train import checkpoints
 from components.train.attempt import Attempt, Kernels, Outcome, Training
 from components.train.contract import Trainer, TrainReport
 from components.train.exported import check_export
-from components.train.metrics import MetricsFile, read_lines
+from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
 
 if TYPE_CHECKING:
     from components.formats.tokens import TokenIndex
@@ -45,7 +45,7 @@ class DeepSpeedTrainer(Training, Trainer):
     """Trains with AdamW, a cosine schedule and ZeRO; see `Training` for what each field means."""
 
     kind: Literal["deepspeed"]
-    version: Literal[2]
+    version: Literal[3]
     rank_variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
 
     @model_validator(mode="after")
@@ -117,6 +117,8 @@ class DeepSpeedTrainer(Training, Trainer):
             tokens=self.steps * self.global_batch_size * self.sequence_length,
             first_loss=losses[0]["loss"],
             last_loss=losses[-1]["loss"],
+            first_bits_per_byte=losses[0].get(HELDOUT_BEFORE, {}),
+            last_bits_per_byte=losses[-1].get(HELDOUT, {}),
         )
 
     def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":

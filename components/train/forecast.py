@@ -120,7 +120,7 @@ def checkpoint_words(training: Training, parameters: int) -> str:
 
 
 def kept_steps(steps: int, every: int, keep: Keep) -> set[int]:
-    """The steps whose checkpoints are left when training ends."""
+    """The steps whose checkpoints are left when training ends; of held-out text, as if the last one were the best."""
     saved = sorted({*range(every, steps + 1, every), steps})
     for_good = {step for step in saved if keep.every_steps and step % keep.every_steps == 0}
     return set(saved[-keep.last :]) | for_good

@@ -28,4 +28,7 @@ class KeepWeights(Trainer):
         (output / "losses.jsonl").write_text("", encoding="utf-8")
         context.journal.say("weights were kept as they came (kind: keep)")
         parameters = sum(prod(shape) for shape in shapes.values())
-        return TrainReport(parameters=parameters, steps=0, tokens=0, first_loss=None, last_loss=None)
+        return TrainReport(
+            parameters=parameters, steps=0, tokens=0, first_loss=None, last_loss=None,
+            first_bits_per_byte={}, last_bits_per_byte={}
+        )

@@ -2,14 +2,22 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 Line = dict[str, Any]
 
 DETERMINISTIC = ("step", "loss", "learning_rate", "gradient_norm")
 """What repeats bit for bit when a step is computed again; times do not."""
+
+HELDOUT = "heldout_bits_per_byte"
+"""By language, after the update of the line: with every checkpoint, and at the end."""
+HELDOUT_BEFORE = "heldout_bits_per_byte_before"
+"""By language, before the first update: in the first line alone."""
+OCCASIONAL = ("router_loss", HELDOUT, HELDOUT_BEFORE)
+"""Repeats too, in the lines that have it."""
 
 
 class MetricsFile:
@@ -46,7 +54,7 @@ def whole_lines(path: Path) -> list[bytes]:
 
 def deterministic(line: Line) -> Line:
     """The fields of a line that a repetition reproduces."""
-    return {key: line[key] for key in (*DETERMINISTIC, "router_loss") if key in line}
+    return {key: line[key] for key in (*DETERMINISTIC, *OCCASIONAL) if key in line}
 
 
 def write_lines(path: Path, lines: Iterable[Line]) -> None:
@@ -57,3 +65,9 @@ def write_lines(path: Path, lines: Iterable[Line]) -> None:
 def read_lines(path: Path) -> list[Line]:
     """Reads what `write_lines` wrote."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def mean_bits(lines: Sequence[Line]) -> float | None:
+    """Bits per byte of held-out text after the last line's update, the mean over its languages; None: not measured."""
+    found = lines[-1].get(HELDOUT) if lines else None
+    return fmean(found.values()) if found else None

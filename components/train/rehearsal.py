@@ -92,6 +92,7 @@ def write_random_tokens(folder: Path, vocabulary: int, training: Training) -> No
         version=1, pieces=vocabulary, bos=None, eos=0, document=[], reachable=0, vocabulary="", golden={}
     )
     write_index(folder, TokenIndex(
-        version=3, sequence_length=training.sequence_length, seed=0, dtype=dtype, tokenizer="", sources=(source,),
+        version=4, sequence_length=training.sequence_length, seed=0, dtype=dtype, tokenizer="", sources=(source,),
+        heldout=(),
         mixture=write_order(folder, Mixture.of([1.0])), behaviour=behaviour,
     ))  # fmt: skip

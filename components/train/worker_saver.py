@@ -13,7 +13,7 @@ from components.errors import ResourceError
 from components.train import checkpoints
 from components.train.attempt import Attempt
 from components.train.checkpoints import FileFacts, Manifest
-from components.train.metrics import Line, read_lines, write_lines
+from components.train.metrics import Line, mean_bits, read_lines, write_lines
 from components.train.worker_engine import COLLECTIVE_TIMEOUT
 from components.train.worker_fragments import Fragment, FragmentFiles, write_fragments
 from components.train.worker_probe import Probe
@@ -113,6 +113,7 @@ class Saver:
                 step=snapshot.step,
                 processes=self.processes,
                 probe_loss=snapshot.probe_loss,
+                bits_per_byte=mean_bits(snapshot.lines),
                 files=files,
             )
             checkpoints.commit(saving, checkpoints.checkpoint_path(self.folder, snapshot.step), manifest)

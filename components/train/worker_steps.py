@@ -20,6 +20,7 @@ from components.train.schedule import Schedule
 from components.train.spikes import LossWatch
 from components.train.worker_engine import build_engine, device, sharded_construction
 from components.train.worker_export import export
+from components.train.worker_heldout import Heldout
 from components.train.worker_losses import Objective, losses_of
 from components.train.worker_model import build_config, build_model
 from components.train.worker_probe import Probe
@@ -39,7 +40,7 @@ def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
             run.save(step)
             run.leave(Outcome(finished=False, step=step, signal=signal.Signals(number).name))
             return
-        run.record(run.update(step))
+        run.record(run.measured(step))
         if (step + 1) % attempt.training.checkpoint_every_steps == 0:
             run.save(step + 1)
     run.save(attempt.training.steps)
@@ -71,6 +72,7 @@ class Run:
         self.watch = Watch(attempt, config, texts, self.rank, self.processes)
         self.lines: list[Line] = []
         self.saver = Saver(attempt, self.engine, Probe(self.engine, self.shards.sample(0)))
+        self.heldout = Heldout(attempt, self.engine, self.shards)
         self.printed = 0.0
         if start.checkpoint:
             self.lines = self.saver.load(start.checkpoint)
@@ -87,6 +89,11 @@ class Run:
         heard = torch.tensor(number, device=device())
         dist.all_reduce(heard, op=dist.ReduceOp.MAX)
         return int(heard)
+
+    def measured(self, step: int) -> Line:
+        """`update`, with what held-out text says before the first one and where a checkpoint follows."""
+        before = self.heldout.before(step)
+        return self.update(step) | before | self.heldout.after(step)
 
     def update(self, step: int) -> Line:
         """Update number `step` of the weights, with the global batch whose turn it is; returns its line of metrics."""

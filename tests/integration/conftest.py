@@ -17,6 +17,12 @@ MODEL = "mistral_common/data/tokenizer.model.v1"
 MANUALS = {"ja": "developers-reference-ja", "en": "developers-reference"}
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before the workers start, if there are any: two that fill apt's lists at once would stand in each other's way."""
+    if session.config.getoption("numprocesses", None):
+        DebianPackages(PACKAGES).fetch(MANUALS["ja"], "*")
+
+
 @pytest.fixture(scope="session")
 def mistral_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Mistral-7B-v0.1's SentencePiece model (Apache-2.0), from the wheel that ships it."""

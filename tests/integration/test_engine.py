@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from components.formats.documents import first_texts, read_documents
+from components.formats.tokenizers import load_tokenizer
 from components.formats.tokens import TokenShards
 from components.train.attempt import Kernels
 from components.train.deepspeed import DeepSpeedTrainer
 from components.train.schedule import Schedule
-from tests.tiny_training import ARCHITECTURE, context_of, prepare, trainer
+from tests.tiny_training import ARCHITECTURE, SEQUENCE_LENGTH, context_of, packer, prepare, trainer
 
 SHORT = {"precision": "fp32", "steps": 2, "warmup_steps": 1, "checkpoint_every_steps": 100}
 LONG = SHORT | {"steps": 6, "warmup_steps": 2, "weight_decay": 5.0}
@@ -59,6 +61,7 @@ CASES = {
     "2 ranks, ZeRO-1": Case(1, {"zero_stage": 1}, 2),
     "2 ranks, ZeRO-2": Case(1, {"zero_stage": 2}, 2),
     "2 ranks, ZeRO-3": Case(2, {"zero_stage": 3}, 2),
+    "2 ranks, ZeRO-3, not measured": Case(2, {"zero_stage": 3}, 2, "unmeasured"),
     "2 ranks, a folder": Case(1, LONG | {"zero_stage": 3, "architecture": None, "activation_checkpointing": True}, 2, "llama"),
     "2 ranks, masked": Case(1, MASKED | {"zero_stage": 2}, 2),
     "2 ranks, Mixtral": Case(1, MIXTRAL | {"zero_stage": 3}, 2),
@@ -117,6 +120,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     root = tmp_path_factory.mktemp("engines")
     prepare(root / "inputs")
     write_llama(root / "inputs", root / "llama")
+    prepare(root / "unmeasured", heldout_characters={})
     return Laboratory(root)
 
 
@@ -293,7 +297,8 @@ def test_losses_by_source_are_the_means_over_the_sources_targets_at_any_number_o
         assert first["source_loss"] == pytest.approx(means, rel=2e-6)
         assert len(means) == 2
         assert first["peak_memory_mib"] > 100
-        assert 0 < first["data_seconds"] < first["step_seconds"]
+        assert first["data_seconds"] > 0
+        assert first["data_seconds"] < first["step_seconds"] or case.processes > 1  # the slowest rank's, and rank 0's
         assert first["tflops_per_process"] > 0
         assert "mfu" not in first
 
@@ -318,6 +323,49 @@ def test_targets_are_weighed_alike_where_masks_leave_micro_batches_unequal_numbe
     first = laboratory["masked"].gradients
     assert furthest(laboratory["masked 4 × 1"].gradients, first) < 3e-6
     assert furthest(laboratory["2 ranks, masked"].gradients, first) < 3e-6
+
+
+ALIKE = ["1 × 4", "ZeRO-3", "2 ranks, ZeRO-1", "2 ranks, ZeRO-3", "4 ranks, ZeRO-2", "4 ranks, ZeRO-3"]
+
+
+@pytest.mark.parametrize("name", [*ALIKE, "masked", "Mixtral", "Llama"])
+def test_bits_per_byte_of_heldout_text_are_plain_pytorchs_at_any_number_of_ranks(name: str, laboratory: Laboratory) -> None:
+    """Before the first update, document by document; and after the last one the same at any number of ranks."""
+    first, last = laboratory[name].lines[0], laboratory[name].lines[-1]
+    assert first["heldout_bits_per_byte_before"] == pytest.approx(bits_by_hand(CASES[name], laboratory.root), rel=1e-5)
+    assert last["heldout_bits_per_byte"].keys() == {"en", "ja"}
+    if name in ALIKE[1:]:  # the first is a longer training
+        assert last["heldout_bits_per_byte"] == pytest.approx(laboratory["ZeRO-2"].lines[-1]["heldout_bits_per_byte"], rel=1e-4)
+    assert [line["step"] for line in laboratory[name].lines if "heldout_bits_per_byte" in line] == [last["step"]]
+
+
+def bits_by_hand(case: Case, root: Path) -> dict[str, float]:
+    """−log2 softmax of every token of the held-out texts, cut where the sequence length is over, over the texts' bytes."""
+    import torch
+
+    tokenizer, length = load_tokenizer(root / "inputs/model"), SEQUENCE_LENGTH
+    model, bits = plain_model(case, root / case.folder), {}
+    for language, characters in packer().heldout_characters.items():
+        texts = first_texts(read_documents(root / f"inputs/text/heldout/{language}.jsonl.gz"), characters)
+        sum_of_bits = 0.0
+        for text in texts:
+            tokens = torch.tensor([tokenizer.bos, *tokenizer.encode(text)])
+            for start in range(0, len(tokens) - 1, length):
+                window = tokens[start : start + length + 1]
+                with torch.no_grad():
+                    logits = model(input_ids=window[None, :-1]).logits[0].double()
+                sum_of_bits -= float(torch.log2(logits.softmax(-1)).gather(-1, window[1:, None]).sum())
+        bits[language] = sum_of_bits / sum(len(text.encode()) for text in texts)
+    return bits
+
+
+def test_measuring_changes_no_loss_and_no_weight(laboratory: Laboratory) -> None:
+    measured, not_measured = laboratory["2 ranks, ZeRO-3"], laboratory["2 ranks, ZeRO-3, not measured"]
+    assert "heldout_bits_per_byte" in measured.lines[-1]
+    assert "heldout_bits_per_byte" not in not_measured.lines[-1]
+    for key in ("loss", "gradient_norm"):
+        assert [line[key] for line in measured.lines] == [line[key] for line in not_measured.lines]
+    assert furthest(measured.weights, not_measured.weights) == 0
 
 
 def test_the_routers_loss_is_divided_by_the_accumulation_once_and_its_experts_are_watched(laboratory: Laboratory) -> None:

@@ -15,8 +15,8 @@ import pytest
 from components.formats.digests import digest_folder
 from components.train.deepspeed import DeepSpeedTrainer
 from components.train.exported import check_export
-from infra.local import LocalProcesses
 from tests.fakes import SITE, make_context
+from tests.forked_ranks import ForkedRanks
 from tests.resharding_worker import SHARD_BYTES
 from tests.tiny_training import ARCHITECTURE, prepare, trainer
 
@@ -85,7 +85,7 @@ class Journey:
             made = case.component._attempt(context, self.inputs / "model", self.inputs / "tokens")
             attempts.append({"attempt": made.model_dump(mode="json"), "until": until})
         (self.folder / f"{processes}.json").write_text(json.dumps(attempts))
-        launcher = LocalProcesses(self.folder / "logs", threads=1)
+        launcher = ForkedRanks(self.folder / "logs")
         arguments = [str(self.folder / f"{processes}.json")]
         launcher.run("tests.resharding_worker", arguments, processes=processes, environment={})
 

@@ -36,12 +36,16 @@ def alone(tmp_path: Path) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def write_checkpoint(folder: Path, step: int, fingerprint: str = "f" * 64, processes: int = 2) -> Path:
+def write_checkpoint(
+    folder: Path, step: int, fingerprint: str = "f" * 64, processes: int = 2, bits: float | None = None
+) -> Path:
     saving = checkpoints.saving_path(folder, step)
     state = saving / "state/rank-00000.safetensors"
     write_fragments(state, [Fragment("weight", "norm", 0, torch.full([25], float(step)))])
     files = {"state/rank-00000.safetensors": facts_of(state)}
-    manifest = Manifest(fingerprint=fingerprint, step=step, processes=processes, probe_loss=2.5, files=files)
+    manifest = Manifest(
+        fingerprint=fingerprint, step=step, processes=processes, probe_loss=2.5, bits_per_byte=bits, files=files
+    )
     commit(saving, checkpoint_path(folder, step), manifest)
     return checkpoint_path(folder, step)
 
@@ -69,7 +73,18 @@ def test_the_last_ones_are_kept_and_every_nth_for_good(
 ) -> None:
     for step in range(4, 25, 4):
         write_checkpoint(tmp_path, step)
-        prune(tmp_path, Keep(last=last, every_steps=every_steps))
+        prune(tmp_path, Keep(last=last, every_steps=every_steps, best=False))
+    assert steps_in(tmp_path) == kept
+
+
+@pytest.mark.parametrize(("best", "kept"), [(True, [8, 24]), (False, [24])])
+def test_the_best_one_on_heldout_text_is_kept_until_a_better_one_comes(best: bool, kept: list[int], tmp_path: Path) -> None:
+    there = []
+    for step, bits in {4: 2.5, 8: 2.0, 12: 2.25, 16: 2.0, 20: None, 24: 3.0}.items():  # stopped by a signal after 20
+        write_checkpoint(tmp_path, step, bits=bits)
+        prune(tmp_path, Keep(last=1, every_steps=None, best=best))
+        there.append(steps_in(tmp_path))
+    assert there[0] == [4]
     assert steps_in(tmp_path) == kept
 
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.evaluate.texts import choose_texts, count_bytes
+from components.evaluate.texts import count_bytes
 from components.evaluate.worker_bits import Ruler, make_windows
-from components.formats.documents import Document
+from components.formats.documents import Document, first_texts
 from tests.tiny_models import build_model, fast_tokenizer
 
 TEXT = "安定版の前にはテスト版がある。A release is ready when it is ready."
@@ -125,6 +125,6 @@ def test_windows_score_every_token_once_in_order_and_never_exceed_their_size(cou
 
 def test_texts_are_chosen_by_id_up_to_exactly_the_characters_asked_for() -> None:
     documents = [document("c", "三つめの文書"), document("a", "一つめ"), document("b", "二つめの文書")]
-    assert choose_texts(documents, 6) == ["一つめ", "二つめ"]
-    assert choose_texts(reversed(documents), 6) == ["一つめ", "二つめ"]
-    assert choose_texts(documents, 1000) == ["一つめ", "二つめの文書", "三つめの文書"]
+    assert first_texts(documents, 6) == ["一つめ", "二つめ"]
+    assert first_texts(reversed(documents), 6) == ["一つめ", "二つめ"]
+    assert first_texts(documents, 1000) == ["一つめ", "二つめの文書", "三つめの文書"]

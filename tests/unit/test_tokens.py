@@ -197,7 +197,7 @@ def test_where_there_is_no_bos_no_share_of_it_is_stated(tmp_path: Path) -> None:
 ], ids=["BOS", "EOS"])
 def test_documents_that_lost_their_frame_are_refused(documents: tuple[list[int]], words: str, tmp_path: Path) -> None:
     index = TokenIndex(
-        version=3, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, behaviour=BEHAVIOUR,
+        version=4, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, behaviour=BEHAVIOUR, heldout=(),
         sources=(write_documents(tmp_path, *documents),), mixture=write_order(tmp_path, quick_mixture([1.0])),
     )
     with pytest.raises(InputError, match=words):
@@ -214,9 +214,9 @@ def test_an_id_that_would_wrap_around_is_refused(tmp_path: Path) -> None:
         write_documents(tmp_path, [1, 65_540, 6, 7, 7, 8, 9, 9, 9, 2])
 
 
-def test_an_index_of_version_2_is_refused_with_the_next_step(tmp_path: Path) -> None:
+def test_an_index_of_version_3_is_refused_with_the_next_step(tmp_path: Path) -> None:
     write_shards(tmp_path, {"ja": [50]}, [1.0])
     index = json.loads((tmp_path / "index.json").read_text())
-    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 2}))
-    with pytest.raises(InputError, match=r"index\.json is of version 2, expected 3\. Run the pack stage again"):
+    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 3}))
+    with pytest.raises(InputError, match=r"index\.json is of version 3, expected 4\. Run the pack stage again"):
         TokenShards(tmp_path)
