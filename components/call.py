@@ -12,10 +12,13 @@ from typing import Any
 
 from components.base import Component, Context, Fields, Launcher, Report
 from components.context import build_context
-from components.errors import MartletError
+from components.errors import MartletError, WorkerFailed
 from components.formats.files import link_files, write_text
 from components.params import component_of, load_params
 from infra.settings import Settings
+
+REFUSAL = "refusal.txt"
+"""Beside the call: the error of a component that a person can mend."""
 
 
 class StageCall(Fields):
@@ -41,13 +44,23 @@ def carry_out(component: Component, context: Context, call: StageCall) -> Answer
 
 
 def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer:
-    """Has a job carry it out, unless one did before, and puts its output in place."""
+    """Has a job carry it out, unless one did before, and puts its output in place.
+
+    Raises the component's own error as `MartletError`, `WorkerFailed` where the job ended otherwise.
+    """
     folder = context.scratch / "door"  # apart from the component's own files
     result, call_file = folder / "result", folder / "call.json"
     if not result.exists():
         inputs = {name: path.absolute() for name, path in call.inputs.items()}
         write_text(call_file, call.model_copy(update={"inputs": inputs, "output": result}).model_dump_json(indent=2))
-        jobs.run("components.call", [str(call_file)], processes=1, environment={})
+        refusal = folder / REFUSAL
+        refusal.unlink(missing_ok=True)
+        try:
+            jobs.run("components.call", [str(call_file)], processes=1, environment={})
+        except WorkerFailed:
+            if refusal.exists():
+                raise MartletError(refusal.read_text(encoding="utf-8")) from None
+            raise
     link_files(result / "output", call.output)
     return Answer.model_validate_json((result / "answer.json").read_bytes())
 
@@ -72,4 +85,5 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except MartletError as problem:
+        write_text(Path(sys.argv[1]).with_name(REFUSAL), str(problem))
         sys.exit(f"error: {problem}")

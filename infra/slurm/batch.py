@@ -34,7 +34,8 @@ from infra.slurm.script import slurm_pattern
 from infra.slurm.surroundings import write_surroundings
 from infra.slurm.verdict import End, judge, read_notes
 
-HEARTBEAT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 2.0
+"""Less than the seconds between a job's SIGTERM and its SIGKILL (KillWait), in which it must write what it knows."""
 FIRST_PORT, PORTS = 20_000, 20_000
 REQUEUE_SECONDS = 120
 """How long a job that asked to be requeued waits for Slurm to end it."""
@@ -63,9 +64,7 @@ class Batch:
         attempt = self._begin()
         code, said = self._ranks(attempt)
         end = self._judge(code, said)
-        attempt = attempt.model_copy(update={"ended": time.time(), "done": done_so_far(self.folder), **asdict(end)})
-        attempts = [*read_attempts(self.folder)[:-1], attempt]
-        write_attempts(self.folder, attempts)
+        attempts = self._write_end(attempt, end)
         print(f"martlet: {end.verdict}{f' ({end.words})' if end.words else ''}", flush=True)  # noqa: T201
         if end.verdict == "finished":
             return 0
@@ -123,11 +122,19 @@ class Batch:
                     code = srun.wait(HEARTBEAT_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    continue
+                    if self.terminated:  # ranks that do not listen will be killed together with this process
+                        self._write_end(attempt, End("stopped", words="ended by Slurm"))
             words.seek(0)
             said = words.read()
         sys.stderr.write(said)
         return code, said
+
+    def _write_end(self, attempt: Attempt, end: End) -> list[Attempt]:
+        """Writes how this start ended; returns all attempts."""
+        ended = attempt.model_copy(update={"ended": time.time(), "done": done_so_far(self.folder), **asdict(end)})
+        attempts = [*read_attempts(self.folder)[:-1], ended]
+        write_attempts(self.folder, attempts)
+        return attempts
 
     def _variables(self, attempt: Attempt) -> dict[str, str]:
         """Where the ranks meet: the first node, at a port of this very start."""

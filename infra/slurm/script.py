@@ -63,8 +63,9 @@ def options(request: Request) -> Iterator[tuple[str, str]]:
     if asked.qos:
         yield "qos", asked.qos
     yield "nodes", nodes
-    # Slurm counts the tasks of the fewest nodes, and gives no more nodes than tasks: then a node is one to it; srun says more
-    is_one = asked.minimum_nodes * asked.tasks_per_node < asked.nodes
+    # Where the number of nodes is open, a node is one task to Slurm; srun says more. Else it gives no more nodes than the
+    # fewest have tasks, and wants as many tasks again after a node is lost: the job would wait for that node.
+    is_one = asked.minimum_nodes < asked.nodes
     if not is_one:
         yield "ntasks-per-node", f"{asked.tasks_per_node}"
     if asked.gpus_per_node:

@@ -211,6 +211,13 @@ def cancelled(orchestrator: Orchestrator) -> Iterator[None]:
     print(f"gone after {time.monotonic() - began:.1f} s")  # noqa: T201
 
 
+def test_a_mistake_that_a_job_finds_reads_as_on_this_machine(tiny: Clone, untrained: Orchestrator) -> None:
+    mistake = ("run", "tiny", "--set", "clean.minimum_characters=100000000")
+    here, there = (clone.run(*mistake).stdout.rpartition("error: ")[2] for clone in (tiny, untrained))
+    assert "minimum_characters" in here
+    assert there == here
+
+
 def test_a_site_that_cannot_work_is_refused_before_anything_is_computed(
     tiny: Clone, new_clone: Callable[[str], Clone], cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -166,7 +166,7 @@ class InterruptedRanks(RanksHere):
 
 
 def test_a_signal_ends_it_after_the_batch_with_an_outcome_that_says_so(inputs: Path, tmp_path: Path) -> None:
-    words = r"stopped by SIGTERM with \d of 6 measurements left; .* run the same command again to continue"
+    words = r"stopped by SIGTERM with \d of 8 measurements left; .* run the same command again to continue"
     with pytest.raises(WorkerFailed, match=words):
         evaluating.evaluate(inputs, tmp_path, InterruptedRanks(tmp_path), tasks=only("openbookqa", "jcommonsenseqa"))
     outcome = json.loads((tmp_path / "scratch/outcome.json").read_text(encoding="utf-8"))

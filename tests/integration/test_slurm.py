@@ -423,7 +423,7 @@ def test_a_job_that_slurm_ended_at_its_limit_goes_on_in_another(stories: dict[st
 def test_a_watcher_killed_while_it_submits_leaves_exactly_one_job(
     own_cluster: Cluster, slurm: Slurm, tmp_path: Path, moment: str
 ) -> None:
-    training = Training(own_cluster, tmp_path / "training", "moment", {})
+    training = Training(own_cluster, tmp_path / "training", moment.replace(" ", ""), {})
     pause = training.folder / ("pause-after" if moment == "before its answer" else "pause-before")
     pause.touch()
     training.start()
@@ -523,8 +523,8 @@ def disturbed(own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempP
         plain = threads.submit(attempt, inputs, folder / "plain", component)
         try:
             wait_for_metrics(real, 1, trained)
-            waiting.start().wait_for_step(3)  # after the others: else they would wait behind it for the node
             shrinking.wait_for_step(3)
+            waiting.start().wait_for_step(3)  # after the others: they are not to wait behind it for the node
             wait_for_metrics(real, 15, trained)
             high = submit(slurm, folder, "true", "--partition=high", "--exclusive", "--nodes=2")
             wait_for(slurm, high, State.COMPLETED)

@@ -50,17 +50,24 @@ def test_the_scripts_of_the_swallow_trainings_are_these(recipe: str, site: str) 
 
 def test_every_option_that_is_asked_for_stands_in_the_script_and_no_other(small: Request) -> None:
     request = with_allocation(
-        with_site(small, account="nlp"), qos="long", memory_mib_per_node=1024, exclusive=True, nodes=4, minimum_nodes=2,
+        with_site(small, account="nlp"), qos="long", memory_mib_per_node=1024, exclusive=True, nodes=4, minimum_nodes=4,
     )
     text = sbatch_text(replace(request, exclude=["node3", "node7"]))
     assert re.findall(r"^#SBATCH --(.*)$", text, re.MULTILINE) == [
         "job-name=martlet-train-5f5f5f5f5f5f5f5f", "comment=smoke-1a2b3c4d", "account=nlp", "partition=low", "qos=long",
-        "nodes=2-4", "ntasks-per-node=2", "gpus-per-node=2", "cpus-per-task=1", "mem=1024M", "exclusive", "time=30",
+        "nodes=4", "ntasks-per-node=2", "gpus-per-node=2", "cpus-per-task=1", "mem=1024M", "exclusive", "time=30",
         "signal=USR2@60", "requeue", "open-mode=append", f"output={small.folder}/batch.log", "exclude=node3,node7",
     ]
     least = sbatch_text(with_allocation(small, partition=None, gpus_per_node=0))
     assert not re.search(r"account|partition|qos|gpus|mem|exclusive|exclude|module", least)
     assert "#SBATCH --mem=0\n" in sbatch_text(with_allocation(small, memory_mib_per_node=0))
+
+
+def test_a_job_of_an_open_number_of_nodes_asks_for_one_task_a_node_with_the_cpus_of_all(small: Request) -> None:
+    text = sbatch_text(with_allocation(small, nodes=4, minimum_nodes=2, tasks_per_node=8, cpus_per_task=3))
+    assert "#SBATCH --nodes=2-4\n" in text
+    assert "#SBATCH --cpus-per-task=24\n" in text
+    assert "ntasks" not in text
 
 
 def test_a_shell_reads_every_word_as_it_was_meant(small: Request, tmp_path: Path) -> None:
