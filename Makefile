@@ -1,10 +1,12 @@
-# setup · smoke · test · check · bench-NAME · ui        (check + test = what CI runs)
+# setup · smoke · test · check · bench-NAME · ui · cluster · cluster-stop        (check + test = what CI runs)
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 BASE_PYTHON ?= python3.11
+SITE ?= local
+TWO_WORKERS := -n 2 --dist loadgroup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-.PHONY: setup smoke test test-unit check docs ui lock
+.PHONY: setup smoke test test-unit check docs ui cluster cluster-stop lock
 
 setup: $(VENV)/.ready
 
@@ -19,11 +21,20 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	   || { tail -n 30 .build/setup.log; echo "error: setup failed; the whole log is .build/setup.log"; exit 1; }
 	@touch $@
 
+# SITE=slurm-dev: on the test cluster that `make cluster` starts
 smoke: setup
-	@$(VENV)/bin/martlet run smoke
+	@MARTLET_SITE=$(SITE) $(VENV)/bin/martlet run smoke
 
 ui: setup
 	@$(VENV)/bin/martlet ui
+
+# a Slurm cluster on this machine (docs/how-to/test-cluster.md)
+cluster: setup
+	@$(PYTHON) -m infra.deploy.cluster install
+	@$(PYTHON) -m infra.deploy.cluster start
+
+cluster-stop: setup
+	@$(PYTHON) -m infra.deploy.cluster stop
 
 check: setup
 	$(VENV)/bin/ruff check .
@@ -39,11 +50,11 @@ docs: setup
 	@$(PYTHON) -m docs.generate
 
 test-unit: setup
-	$(VENV)/bin/pytest tests/unit
+	$(VENV)/bin/pytest $(TWO_WORKERS) tests/unit
 
-test: setup
-	$(VENV)/bin/pytest tests/unit
-	$(VENV)/bin/pytest tests/integration tests/e2e
+# the longest first, so that the two end together
+test: test-unit
+	$(VENV)/bin/pytest $(TWO_WORKERS) --no-loadscope-reorder tests/e2e tests/integration
 
 # rewrites the lock; needs uv, which resolves this list in seconds where pip does not finish
 lock:

@@ -120,7 +120,7 @@ def saver_of(engine: Any, folder: Path, *, asynchronous: bool) -> Any:
     attempt = Attempt(
         training=training(), model=folder, tokens=folder, output=folder, scratch=folder, metrics=folder / "metrics.jsonl",
         fingerprint="", micro_batch_size=1, kernels=kernels(), asynchronous_checkpoints=asynchronous,
-        accelerator_tflops=None, checkpoint=None, step=0,
+        accelerator_tflops=None, workers=1,
     )  # fmt: skip
     return Saver(attempt, engine, Probe(engine, np.arange(LENGTH)))
 

@@ -9,28 +9,23 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.base import Component, Context, Report
+from components.base import Component
+from components.call import StageCall, answer_in_a_job, carry_out
+from components.context import JOURNAL, build_context, jobs_of
 from components.errors import InputError, MartletError, ParameterError
-from components.formats.digests import digest_file, digest_path, digest_value
+from components.formats.digests import digest_file, digest_path
 from components.params import component_of, load_params
-from components.records import Artifact, Record
-from infra.debian import DebianPackages
+from components.records import Artifact, Record, fingerprint
 from infra.disk import full_disk, means_full_disk
-from infra.hub import HuggingFaceHub
-from infra.journal import LineJournal
-from infra.local import LocalProcesses
-from infra.objects import S3Objects
 from infra.processes import die_with_parent
-from infra.pypi import PyPIWheels
-from infra.scratch import held, scratch_of
+from infra.scratch import held
 from infra.settings import Settings
-from infra.sites import load_site
 
 OWN_ARGUMENTS = ("output", "record")
-JOURNAL = Path("journal")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,9 +58,17 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     digests = {name: Artifact(path=str(path), sha256=digest_path(path)) for name, path in inputs.items()}
     settings = Settings()
     context = build_context(settings, stage, fingerprint(component, digests))
+    jobs = None if component.hands_on else jobs_of(settings, stage, context)
     started, clock = datetime.now(UTC), time.monotonic()
     with held(context.scratch, context.journal.say), Partial(paths["output"]) as partial:
-        report: Report = component.run(context, **inputs, output=partial)  # type: ignore[attr-defined]
+        call = StageCall(stage=stage, inputs=inputs, output=partial, fingerprint=context.fingerprint)
+        if jobs is None:
+            answer = carry_out(component, context, call)
+        elif component.spreads:
+            answer = carry_out(component, replace(context, launcher=jobs), call)
+        else:
+            answer = answer_in_a_job(jobs, context, call)
+        usage = None if jobs is None else jobs.usage(context.journal.metrics)
     record = Record(
         stage=stage,
         kind=component.kind,  # type: ignore[attr-defined]
@@ -82,8 +85,9 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         run=settings.run,
         mlflow_run=mlflow_run(),
         prefect_flow_run=settings.flow_run,
-        report=report.model_dump(mode="json"),
-        headline=report.headline(),
+        report=answer.report,
+        headline=answer.headline,
+        usage=usage,
     )
     with Partial(paths["record"]) as partial:
         partial.mkdir(parents=True)
@@ -109,28 +113,6 @@ def check_paths(stage: str, component: Component, paths: dict[str, Path]) -> Non
     for name, path in paths.items():
         if name not in OWN_ARGUMENTS and not path.exists():
             raise InputError(f"{stage}: its input {name} is missing: {path}. Run `dvc repro {stage}`, which makes it first.")
-
-
-def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
-    """SHA-256 over the parameters and the inputs' digests: equal means that the result would be equal."""
-    digests = {name: artifact.sha256 for name, artifact in inputs.items()}
-    return digest_value({"parameters": component.model_dump(mode="json"), "inputs": digests})
-
-
-def build_context(settings: Settings, stage: str, mark: str) -> Context:
-    """The services, as this site and these settings have them."""
-    site = load_site(settings.site)
-    return Context(
-        site=site,
-        scratch=scratch_of(settings, mark),
-        fingerprint=mark,
-        journal=LineJournal(JOURNAL.absolute() / f"{stage}.metrics.jsonl"),
-        launcher=LocalProcesses(JOURNAL.absolute() / f"{stage}.logs", site.threads_per_process),
-        debian=DebianPackages(settings.downloads / "debian"),
-        pypi=PyPIWheels(settings.downloads / "pypi"),
-        objects=S3Objects(settings.downloads / "objects"),
-        hub=HuggingFaceHub(settings.downloads / "hub"),
-    )
 
 
 class Partial:

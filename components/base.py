@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,15 @@ class Component(Fields):
     changes results.
     """
 
+    spreads: ClassVar[bool] = False
+    """Whether its work is done by ranks that it starts itself, on as many nodes as the site has; the others are run whole."""
+
+    hands_on: ClassVar[bool] = False
+    """Whether it only hands on what it was given, which is not worth a job."""
+
+    rank_variables: ClassVar[Mapping[str, str]] = {}
+    """What those ranks need in their environment, on any site."""
+
     def obstacles(self) -> list[str]:
         """What would stop this component, as far as it can be known before anything runs; most know nothing."""
         return []
@@ -39,6 +48,10 @@ class Component(Fields):
     def forecast(self, before: Outline, site: "Site") -> list[tuple[str, str]]:  # noqa: ARG002  (for those that know)
         """What running it takes, as names and words, given the model before it; most know nothing."""
         return []
+
+    def hours(self, before: Outline, site: "Site") -> float | None:  # noqa: ARG002
+        """How long its ranks compute on that site, given the model before it; None where that cannot be reckoned."""
+        return None
 
     def rehearse(self, before: Outline, site: "Site", launcher: "Launcher", folder: Path) -> list[tuple[str, str]]:  # noqa: ARG002
         """Tries out in an empty folder for some seconds what running it takes here; most have nothing to try."""
@@ -86,8 +99,15 @@ class Hub(Protocol):
 class Launcher(Protocol):
     """Starts the ranks of a worker module and waits for all of them; satisfied by `infra.local`."""
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
-        """Runs `python -m module *arguments` in `processes` ranks. Raises `WorkerFailed` with the failing rank's words."""
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
+        """Runs `python -m module *arguments` in `processes` ranks. Raises `WorkerFailed` with the failing rank's words.
+
+        Ranks that can stop early and go on later say so in the JSON file `outcome`: `finished` is false in it. A launcher
+        whose machines are lent for a time starts them again then, perhaps in another number.
+        """
         ...
 
 
@@ -118,6 +138,7 @@ class Site:
     train_micro_batch_size: int
     threads_per_process: int
     evaluate_batch_size: int
+    evaluate_processes: int
     attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
     compile: bool
     """Whether training goes through `torch.compile`."""

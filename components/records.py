@@ -5,8 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from components.base import Component
 from components.errors import InputError
+from components.formats.digests import digest_value
 from components.formats.files import write_text
+from components.formats.usage import Usage
 
 
 class Artifact(BaseModel):
@@ -40,6 +43,8 @@ class Record(BaseModel):
     prefect_flow_run: str
     report: dict[str, Any]
     headline: str
+    usage: Usage | None = None
+    """What its jobs took on a cluster; None: it had none. Records from before there were jobs do not name it."""
 
     def write(self, folder: Path) -> None:
         """Writes `record.json` into the folder."""
@@ -55,3 +60,9 @@ def read_record(folder: Path) -> Record:
         raise InputError(f"{path} does not exist. Run the stage {folder.name!r} first.") from None
     except ValueError as error:
         raise InputError(f"{path} is not a record of this version of Martlet: {error}. Run the stage again.") from None
+
+
+def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
+    """SHA-256 over the parameters and the inputs' digests: equal means that the result would be equal."""
+    digests = {name: artifact.sha256 for name, artifact in inputs.items()}
+    return digest_value({"parameters": component.model_dump(mode="json"), "inputs": digests})

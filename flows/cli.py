@@ -35,8 +35,14 @@ def plan(
     reference: Reference = "",
     on: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="as if the site had this: train_processes=128")] = [],  # noqa: B006
     measure: Annotated[bool, typer.Option("--measure", help="run a few training steps on this machine, and time them")] = False,
+    script: Annotated[str, typer.Option(metavar="STAGE", help="print the batch script of this stage's job instead")] = "",
 ) -> None:
     """Show what a run would do, stage by stage, and what it would take; start nothing."""
+    if script:
+        from flows.plan_jobs import script_of
+
+        typer.echo(script_of(recipe, values, reference, on, script), nl=False)
+        return
     from flows.plan import show_plan
 
     show_plan(recipe, values, reference, on, measure=measure)

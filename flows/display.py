@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.journal import MARK
+from infra.journal import JOB_MARK, MARK
 
 LOG_INTERVAL_SECONDS = 5.0
 
@@ -44,7 +44,9 @@ class Display:
             self.task = self.bar.add_task(stage, total=None, text="")
 
     def line(self, stage: str, text: str) -> None:
-        """Shows one line of a stage."""
+        """Shows one line of a stage. What marks a job's state was said in plain words."""
+        if text.startswith(JOB_MARK):
+            return
         if not text.startswith(MARK):
             self.console.print(f"{stage:>10} │ {text}", markup=False)
             return

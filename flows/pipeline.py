@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -85,13 +86,25 @@ def stage_environment(workspace: Workspace, flow_run: str) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Listener:
+    """What a running stage is to its flow."""
+
+    line: Callable[[str], None]
+    """Gets each line that the stage prints."""
+    is_wanted: Callable[[BaseException], bool]
+    """Whether a person wanted what interrupted the flow: then the stage's jobs on a cluster are to end too."""
+
+
 def run_stage(
-    workspace: Workspace, stage: str, environment: dict[str, str], lock: int, line: Callable[[str], None]
+    workspace: Workspace, stage: str, environment: dict[str, str], lock: int, listener: Listener
 ) -> StageResult:
     """Reproduces one stage in a child process, handing on each line it prints; takes the child's group along on the way out.
 
     The child holds `lock` too. Raises `StageFailed` with the stage's own message, and whatever interrupted this process.
     """
+    cancelled = workspace.journal / f"{stage}.cancelled"
+    cancelled.unlink(missing_ok=True)
     (workspace.journal / f"{stage}.error").unlink(missing_ok=True)
     receive, send = os.pipe()
     child = subprocess.Popen(
@@ -105,9 +118,11 @@ def run_stage(
         try:
             assert child.stdout is not None
             for text in child.stdout:
-                line(text.rstrip("\n"))
+                listener.line(text.rstrip("\n"))
             child.wait()
-        except BaseException:
+        except BaseException as interruption:
+            if listener.is_wanted(interruption):
+                cancelled.touch()
             stop(child)
             raise
         result = pipe.read()

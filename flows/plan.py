@@ -1,4 +1,4 @@
-"""A recipe and a site in, what a run would do and take out: identity, stages, memory, time, disk."""
+"""A recipe and a site in, what a run would do and take out: identity, stages, memory, time, disk, jobs."""
 
 import tempfile
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ from components.base import Component, Site
 from components.formats.shapes import NOTHING, Outline, read_outline
 from components.params import STAGES, Params, component_of, obstacles
 from flows.pipeline import Pipeline
+from flows.plan_jobs import job_rows
 from flows.runs import CONSOLE, asked
 from flows.workspace import Workspace
 from infra.local import LocalProcesses
-from infra.sites import load_site
+from infra.sites import load_site, load_slurm
 
 LOG_WIDTH = 180
 MODEL_FOLDERS = {"collect": "collect/model"}
@@ -29,9 +30,12 @@ def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
     CONSOLE.print(f"run {workspace.run}, commit {workspace.commit[:12]}, workspace {workspace.path}", soft_wrap=True)
     CONSOLE.print(stages_table(workspace))
     outlines = outlines_before(workspace.params, workspace.path / "artifacts")
+    slurm = load_slurm(workspace.settings.site, on)
     for stage, outline in outlines.items():
         component = component_of(workspace.params, stage)
         rows = component.forecast(outline, site)
+        if slurm is not None and stage in slurm.stages and not component.hands_on:
+            rows += job_rows(slurm.stages[stage], slurm, component.hours(outline, site))
         print_rows(stage, rows + (rehearsed(component, outline, site) if measure else []))
     for words in obstacles(workspace.params):
         CONSOLE.print(f"would stop it: {words}", soft_wrap=True)

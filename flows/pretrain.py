@@ -1,26 +1,27 @@
 """The line as a Prefect flow: a request in, every stage reproduced in its own workspace, a sealed run out."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from prefect import flow, runtime, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from components.errors import MartletError
 from components.params import STAGES
 from components.records import read_record
+from flows.board import Board, put_artifact
+from flows.cancellation import is_cancelled
 from flows.display import Display
-from flows.pipeline import Pipeline, StageResult, run_stage, stage_environment
+from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_obstacles, seal
+from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_obstacles, seal
 from infra import git
-from infra.journal import MARK
+from infra.journal import JOB_MARK, MARK
 from infra.scratch import discard, scratch_of
 from infra.settings import Settings
 from infra.tracking import tracked
@@ -29,10 +30,11 @@ from infra.tracking import tracked
 class Run:
     """What the stages of one flow run share."""
 
-    def __init__(self, workspace: Workspace, lock: int, display: Display) -> None:
+    def __init__(self, workspace: Workspace, lock: int, display: Display, board: Board) -> None:
         self.workspace = workspace
         self.lock = lock
         self.display = display
+        self.board = board
         self.pipeline = Pipeline(workspace)
         self.results: dict[str, StageResult] = {}
         self.started = time.monotonic()
@@ -61,6 +63,7 @@ def reproduce(run: Run, stage: str) -> StageResult:
     """Has DVC reproduce one stage, unless nothing changed. Raises `StageFailed` with the stage's own message."""
     logger, clock = get_run_logger(), time.monotonic()
     run.display.begin(stage)
+    run.board.begin(stage, UUID(runtime.task_run.id))
     if run.pipeline.unchanged(stage):
         result = StageResult(outcome="unchanged", seconds=time.monotonic() - clock)
     else:
@@ -68,21 +71,27 @@ def reproduce(run: Run, stage: str) -> StageResult:
 
         def line(text: str) -> None:
             run.display.line(stage, text)
-            if not text.startswith(MARK):
+            run.board.line(text)
+            if not text.startswith((MARK, JOB_MARK)):
                 logger.info("%s", text)
 
-        result = run_stage(run.workspace, stage, environment, run.lock, line)
+        result = run_stage(run.workspace, stage, environment, run.lock, Listener(line, is_wanted))
     run.results[stage] = result
-    show_pages(run.workspace, stage)
+    show_pages(run, stage)
     run.display.end(stage, result.outcome, result.seconds)
+    run.board.end(result.outcome, result.seconds)
     return result
 
 
-def show_pages(workspace: Workspace, stage: str) -> None:
+def is_wanted(interruption: BaseException) -> bool:
+    """Whether a person asked for the end: Ctrl-C here, or a cancellation on Prefect's page; a shutdown is neither."""
+    return isinstance(interruption, KeyboardInterrupt) or is_cancelled(UUID(str(runtime.flow_run.id)))
+
+
+def show_pages(run: Run, stage: str) -> None:
     """Puts the Markdown pages of a stage's result on Prefect's page, whether it ran now or before."""
-    for page in sorted((workspace.path / "artifacts" / stage).glob("*.md")):
-        key = re.sub("[^a-z0-9]+", "-", f"{stage}-{page.stem}".lower()).strip("-")
-        create_markdown_artifact(markdown=page.read_text(encoding="utf-8"), key=key, description=workspace.run)
+    for page in sorted((run.workspace.path / "artifacts" / stage).glob("*.md")):
+        run.board.markdown(f"{stage}-{page.stem}", page.read_text(encoding="utf-8"), UUID(runtime.task_run.id))
 
 
 @contextmanager
@@ -91,10 +100,16 @@ def opened(request: Request) -> Iterator[Run]:
     settings = Settings()
     workspace = plan_workspace(request, git.root_of(Path.cwd()), settings)
     refuse_obstacles(workspace)
-    with locked(workspace) as lock, Display() as display:
+    flow_run = UUID(runtime.flow_run.id)
+    with (
+        locked(workspace) as lock, Display() as display,
+        Board(workspace.run, workspace.journal, flow_run, put_artifact) as board,
+    ):
         open_workspace(workspace, request)
+        run = Run(workspace, lock, display, board)
+        refuse_cluster(workspace, run.pipeline.changed)
         with tracked(workspace.path, workspace.run, str(runtime.flow_run.id)):
-            yield Run(workspace, lock, display)
+            yield run
 
 
 def finish(run: Run) -> Summary:
@@ -106,5 +121,5 @@ def finish(run: Run) -> Summary:
     for stage in STAGES:  # a sealed result needs no checkpoint
         discard(scratch_of(run.workspace.settings, read_record(run.workspace.records / stage).fingerprint))
     summary = summary.model_copy(update={"tag": tag})
-    create_markdown_artifact(markdown=summary.markdown(), key="summary", description=run.workspace.run)
+    run.board.markdown("summary", summary.markdown(), None)
     return summary

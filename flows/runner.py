@@ -12,10 +12,14 @@ from infra.settings import Settings
 
 
 def run_flow(request: Request) -> Summary:
-    """Runs the flow. Raises what the stage raised, `ServiceError` where no Prefect server answers."""
+    """Runs the flow. Raises what the stage raised, `ServiceError` where no Prefect server answers.
+
+    Cancelled on Prefect's page, it ends as by Ctrl-C.
+    """
     provide_server()
     from prefect.client.orchestration import get_client
 
+    from flows.cancellation import Watch
     from flows.pretrain import pretrain
 
     with get_client(sync_client=True) as client:
@@ -26,7 +30,11 @@ def run_flow(request: Request) -> Summary:
                 f"no Prefect server answers at {client.api_url}: {error}. "
                 "Start it, or unset PREFECT_API_URL to use one of Martlet's own."
             ) from error
-    return pretrain(request)
+    watch = Watch()
+    try:
+        return pretrain.with_options(on_running=[watch.begin], on_crashed=[watch.end])(request)
+    finally:
+        watch.over.set()
 
 
 def provide_server() -> None:

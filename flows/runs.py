@@ -91,6 +91,8 @@ def print_summary(summary: Summary) -> None:
         table.add_row(row.stage, row.outcome, f"{row.seconds:.1f}", row.headline)
     console = Console(highlight=False, width=None if CONSOLE.is_terminal else 160)
     console.print(f"\n{summary.run}", table)
+    if summary.usage is not None:
+        console.print(f"jobs: {summary.usage.words()}", soft_wrap=True)
     verb = "nothing to do" if not summary.ran else f"{summary.ran} of {len(summary.rows)} stages ran"
     console.print(f"{verb}, {summary.seconds:.1f} s; sealed as {summary.tag}", soft_wrap=True)
     console.print(f"release: {summary.release}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from components.formats.usage import Usage, total
 from components.params import STAGES
 from components.records import Record, read_record
 from flows.pipeline import StageResult
@@ -15,6 +16,8 @@ class Row(BaseModel):
     outcome: str
     seconds: float
     headline: str
+    usage: Usage | None = None
+    """What the jobs took that made its result, in whichever run; None: it had none."""
 
 
 class Summary(BaseModel):
@@ -32,13 +35,26 @@ class Summary(BaseModel):
         """How many stages did work in this flow run."""
         return sum(row.outcome == "ran" for row in self.rows)
 
+    @property
+    def usage(self) -> Usage | None:
+        """Of all stages together; None where no stage had a job."""
+        return total(row.usage for row in self.rows if row.usage is not None)
+
     def markdown(self) -> str:
-        """As a table."""
+        """As a table, and a second one where there were jobs."""
         head = f"# {self.run}\n\n{self.ran} of {len(self.rows)} stages ran, {self.seconds:.1f} s. Release: `{self.release}`.\n"
         table = ["", "| stage | outcome | seconds | numbers |", "|---|---|---:|---|"]
         table += [f"| {r.stage} | {r.outcome} | {r.seconds:.1f} | {r.headline.replace('|', '/')} |" for r in self.rows]
         foot = f"\nCommit `{self.commit[:12]}`, sealed as `{self.tag}`." if self.tag else f"\nCommit `{self.commit[:12]}`."
-        return head + "\n".join(table) + "\n" + foot + "\n"
+        return head + "\n".join(table) + "\n" + self.jobs_markdown() + foot + "\n"
+
+    def jobs_markdown(self) -> str:
+        """What the jobs took; empty where there were none."""
+        if self.usage is None:
+            return ""
+        rows = [(row.stage, row.usage.words()) for row in self.rows if row.usage is not None]
+        lines = [f"| {stage} | {words} |" for stage, words in [*rows, ("together", self.usage.words())]]
+        return "\n".join(["", "| jobs of | took |", "|---|---|", *lines]) + "\n"
 
 
 def summarise(workspace: Workspace, results: dict[str, StageResult], seconds: float, tag: str) -> Summary:
@@ -55,4 +71,6 @@ def summarise(workspace: Workspace, results: dict[str, StageResult], seconds: fl
 
 def row(record: Record, result: StageResult) -> Row:
     """One line of the table."""
-    return Row(stage=record.stage, outcome=result.outcome, seconds=result.seconds, headline=record.headline)
+    return Row(
+        stage=record.stage, outcome=result.outcome, seconds=result.seconds, headline=record.headline, usage=record.usage
+    )

@@ -6,7 +6,7 @@ workspace again and goes on where it stopped, and different parameters never tou
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from components.params import Params, obstacles
 from flows.request import Request, render, resolve_parameters
 from infra import git
 from infra.settings import Settings
+from infra.sites import load_slurm
+from infra.slurm.here import refusals
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,15 @@ def refuse_obstacles(workspace: Workspace) -> None:
     """Raises `ParameterError` with everything that is known to stop this run in some later stage."""
     if found := obstacles(workspace.params):
         raise ParameterError(f"{workspace.run} could not finish:\n  " + "\n  ".join(found))
+
+
+def refuse_cluster(workspace: Workspace, left: Callable[[], Collection[str]]) -> None:
+    """Raises `ParameterError` where the site's Slurm takes no job of the stages left, `ServiceError` without a Slurm."""
+    if load_slurm(workspace.settings.site) is None:
+        return
+    if found := refusals(workspace.settings, left()):
+        site = f"infra/sites/{workspace.settings.site}.yaml"
+        raise ParameterError(f"{workspace.run} could not finish: Slurm refuses what {site} asks for:\n  " + "\n  ".join(found))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A stage's own words in, marked lines on standard output out; the flow reads them live.
 
 A progress line is `@progress {"done": …, "total": …, "text": …}`, at most two a second and always the first and the last.
+A job's line is `@job {"words": …, "folder": …}`, after each plain line that says the same words of its state.
 """
 
 import json
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 MARK = "@progress "
+JOB_MARK = "@job "
 INTERVAL_SECONDS = 0.5
 
 

@@ -69,12 +69,18 @@ class LocalProcesses:
         self.logs = logs
         self.threads = threads
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
         """Runs `python -m module *arguments` in `processes` ranks; what rank 0 prints is printed here too.
 
-        Raises `WorkerFailed` with the rank that failed first, how it ended, and the last lines of its log.
+        Whoever stopped them starts them again: `outcome` is only cleared, so that it speaks of this start. Raises
+        `WorkerFailed` with the rank that failed first, how it ended, and the last lines of its log.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
+        if outcome is not None:
+            outcome.unlink(missing_ok=True)
         command = [sys.executable, "-m", module, *arguments]
         ranks: list[Rank] = []
         with tempfile.TemporaryDirectory(prefix="martlet-") as folder, forwarding(ranks) as missed:

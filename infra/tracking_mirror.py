@@ -15,7 +15,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from components.formats.files import write_json, write_text
-from infra.tracking_values import curve_points, flatten, metric_name, score_rows
+from infra.tracking_values import curve_points, flatten, record_numbers, score_rows
 
 BATCH = 1000
 PARAMETER_BATCH = 100
@@ -44,7 +44,7 @@ class Mirror:
         self.run_id = ""
 
     def open(self) -> None:
-        """Finds the run by its tag, or creates it; writes its id where the stages find it."""
+        """Finds the run by its tag, or creates it; writes its id, and where its page is, to where the others find it."""
         if self.run_id:
             return
         experiment = self.experiment()
@@ -57,6 +57,9 @@ class Mirror:
         self.log_parameters(run_id)  # the same values again are no change
         self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in self.tags.items()])
         write_text(self.journal / "mlflow_run", run_id)
+        if self.client.tracking_uri.startswith("http"):
+            page = f"{self.client.tracking_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+            write_text(self.journal / "mlflow_page", page)
         self.run_id = run_id
 
     def experiment(self) -> str:
@@ -108,8 +111,7 @@ class Mirror:
         journal = self.journal / f"{stage}.metrics.jsonl"
         if not journal.exists() and (path.parent / "metrics.jsonl").exists():  # restored from the cache: the curve came with it
             self.send_curve(stage, path.parent / "metrics.jsonl")
-        numbers = {k: v for k, v in flatten(record["report"]).items() if isinstance(v, int | float)}
-        metrics = [Metric(metric_name(stage, key), float(value), FIXED_TIME, 0) for key, value in numbers.items()]
+        metrics = [Metric(name, value, FIXED_TIME, 0) for name, value in record_numbers(record).items()]
         self.client.log_batch(self.run_id, metrics=metrics)
         if stage in DATASETS:
             self.log_dataset(stage, record)

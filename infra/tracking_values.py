@@ -15,6 +15,12 @@ def curve_points(stage: str, line: dict[str, Any]) -> list[Metric]:
     return [Metric(metric_name(stage, key), float(value), time, step) for key, value in numbers.items()]
 
 
+def record_numbers(record: dict[str, Any]) -> dict[str, float]:
+    """What a stage's record states in numbers, by metric name: its report's, and what its jobs took."""
+    stated = flatten(record["report"]) | flatten({"usage": record.get("usage") or {}})
+    return {metric_name(record["stage"], key): float(value) for key, value in stated.items() if isinstance(value, int | float)}
+
+
 def metric_name(stage: str, key: str) -> str:
     """A name that MLflow accepts: `ja/*` is a fine name for a text, but not for a metric."""
     return re.sub(r"[^\w\-. :/]", "_", f"{stage}/{key}")

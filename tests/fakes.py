@@ -1,7 +1,10 @@
 """Hand-written fakes of the ports in `components.base`: few, and none of our own code is patched."""
 
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 from components.base import Context, Site
@@ -9,8 +12,11 @@ from components.errors import SourceMissing, WorkerFailed
 
 SITE = Site(
     name="test", workers=2, train_processes=2, train_micro_batch_size=2, threads_per_process=1, evaluate_batch_size=4,
-    attention_implementation="sdpa", compile=False, fused_kernels=False, asynchronous_checkpoints=True, accelerator_tflops=None
+    evaluate_processes=2, attention_implementation="sdpa", compile=False, fused_kernels=False, asynchronous_checkpoints=True,
+    accelerator_tflops=None,
 )
+
+LISTENED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass
@@ -44,8 +50,32 @@ class NoPackages:
 class NoLauncher:
     """A launcher whose workers always fail."""
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
         raise WorkerFailed(f"{module} was not expected to start in this test")
+
+
+class RanksHere:
+    """A launcher whose ranks run one after another in this very process: a worker's imports are paid for once."""
+
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
+        before, handlers = dict(os.environ), {number: signal.getsignal(number) for number in LISTENED}
+        try:
+            for rank in range(processes):
+                place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+                os.environ.update(place, **environment)
+                if code := import_module(module).main(list(arguments)):
+                    raise WorkerFailed(f"rank {rank} of {processes} ended with {code}")
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 class NoObjects:

@@ -1,7 +1,6 @@
 """A folder in; a tiny training in it that is interrupted again and again, each time at another moment, until it is done.
 
-`python -m tests.interrupted_training INPUTS RUN SEED` prints what it did, as JSON. The ranks are forked from this process,
-which has imported everything already: a start takes a second instead of ten.
+`python -m tests.interrupted_training INPUTS RUN SEED` prints what it did, as JSON. The ranks are forked from this process.
 """
 
 import json
@@ -11,12 +10,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from components.errors import WorkerFailed
-from infra.processes import die_with_parent
 from tests.fakes import make_context
+from tests.forked_ranks import Launch, fork, warm_up
 from tests.tiny_training import trainer
 
 INTERRUPTIONS = ("KILL one", "TERM", "KILL all, saving", "USR2", "KILL all", "KILL one, saving", "KILL all", "USR1")
@@ -24,8 +23,8 @@ INTERRUPTIONS = ("KILL one", "TERM", "KILL all, saving", "USR2", "KILL all", "KI
 EVERY_STEPS = 2
 
 
-class ForkedRanks:
-    """Satisfies `components.base.Launcher`: the worker's own `main`, in forked processes; may interrupt them."""
+class InterruptedRanks:
+    """Satisfies `components.base.Launcher`: the worker itself, in forked processes; may interrupt them."""
 
     def __init__(self, run: Path, seed: int) -> None:
         self.run_folder, self.random = run, random.Random(seed)
@@ -33,37 +32,23 @@ class ForkedRanks:
         self.done: list[tuple[str, int, bool]] = []
         self.launches = 0
 
-    def run(self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str]) -> None:
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
         """Starts them, interrupts them where the plan says so, and waits for all."""
-        assert module == "components.train.worker"
+        assert outcome is not None
+        outcome.unlink(missing_ok=True)
         self.launches += 1
-        ranks = [self.fork(rank, processes, arguments, environment) for rank in range(processes)]
+        rendezvous = (self.run_folder / f"rendezvous-{self.launches}").as_uri()
+        variables = {**environment, "MARTLET_RENDEZVOUS": rendezvous}
+        launch = Launch(module, list(arguments), variables, str(self.run_folder), processes)
+        ranks = [fork(launch, rank) for rank in range(processes)]
         if self.plan:
             self.interrupt(ranks)
         codes = [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
         if any(codes):
             raise WorkerFailed(f"ranks ended with {codes}")
-
-    def fork(self, rank: int, processes: int, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """One rank; returns its pid."""
-        if pid := os.fork():
-            return pid
-        die_with_parent()
-        rendezvous = self.run_folder / f"rendezvous-{self.launches}"
-        os.environ.update(environment, RANK=str(rank), WORLD_SIZE=str(processes), LOCAL_RANK=str(rank),
-                          MARTLET_RENDEZVOUS=rendezvous.as_uri(), GLOO_SOCKET_IFNAME="lo")  # fmt: skip
-        log = os.open(self.run_folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        from components.train.worker import main
-
-        code = 1
-        try:
-            code = main(list(arguments))
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
 
     def interrupt(self, ranks: Sequence[int]) -> None:
         """Waits for some step that is still to come, then a moment more, and sends what is next in the plan."""
@@ -98,31 +83,22 @@ class ForkedRanks:
 
 def main(inputs: Path, run: Path, seed: int) -> None:
     """Trains until it is done."""
-    launcher = ForkedRanks(run, seed)
+    launcher = InterruptedRanks(run, seed)
     run.mkdir(parents=True, exist_ok=True)
-    attempts = 0
+    ends: list[dict[str, Any]] = []
     while True:
-        attempts += 1
         context = make_context(run, launcher=launcher)
         component = trainer(checkpoint_every_steps=EVERY_STEPS)
         try:
             component.run(context, model=inputs / "model", tokens=inputs / "tokens", output=run / "output")
             break
-        except WorkerFailed:
-            if attempts > 2 * len(INTERRUPTIONS):
+        except WorkerFailed as error:
+            saved = sorted(path.parent.name for path in run.glob("scratch/checkpoints/step-*/manifest.json"))
+            ends.append({"words": str(error), "steps": launcher.steps(), "saved": saved})
+            if len(ends) > 2 * len(INTERRUPTIONS):
                 raise
     warnings = [line for line in (run / "rank-0.log").read_text().splitlines() if "came out differently" in line]
-    sys.stdout.write(json.dumps({"interruptions": launcher.done, "attempts": attempts, "warnings": warnings}) + "\n")
-
-
-def warm_up() -> None:
-    """Imports what the first engine of a process would: the forks find it there."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    from components.train.worker import prepare_deepspeed
-
-    prepare_deepspeed()
-    for name in ("components.train.worker_steps", "torch._inductor.compile_fx", "transformers.models.mistral.modeling_mistral"):
-        import_module(name)
+    sys.stdout.write(json.dumps({"interruptions": launcher.done, "ends": ends, "warnings": warnings}) + "\n")
 
 
 if __name__ == "__main__":

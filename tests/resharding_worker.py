@@ -25,16 +25,18 @@ def main(path: Path) -> None:
 
 def go_on(attempt: Any, until: int) -> None:
     """Trains one attempt up to a step."""
+    from components.train.worker_start import find_start
     from components.train.worker_steps import Run
 
-    run = Run(attempt)
+    start = find_start(attempt)
+    run = Run(attempt, start)
     facts: dict[str, Any] = {"probe": run.saver.probe.loss()}
-    if attempt.checkpoint:
-        save_again(run)
-        facts["unwritable"] = refusal_of_a_blocked_folder(run)
+    if start.checkpoint:
+        save_again(run, start.step)
+        facts["unwritable"] = refusal_of_a_blocked_folder(run, start.step)
     else:
         facts["deviations"] = deviations(run)
-    for step in range(attempt.step, until):
+    for step in range(start.step, until):
         run.record(run.update(step))
         if (step + 1) % attempt.training.checkpoint_every_steps == 0:
             run.save(step + 1)
@@ -48,18 +50,18 @@ def go_on(attempt: Any, until: int) -> None:
         (attempt.scratch / "facts.json").write_text(json.dumps(facts))
 
 
-def save_again(run: Any, name: str = "again") -> None:
+def save_again(run: Any, step: int, name: str = "again") -> None:
     """Writes the state as it was restored."""
     saver = run.saver
     kept, saver.folder, saver.saved = (saver.folder, saver.saved), run.attempt.scratch / name, None
     try:
-        saver.save(run.attempt.step, run.lines)
+        saver.save(step, run.lines)
         saver.wait()
     finally:
         saver.folder, saver.saved = kept
 
 
-def refusal_of_a_blocked_folder(run: Any) -> str:
+def refusal_of_a_blocked_folder(run: Any, step: int) -> str:
     """What the last rank is told where rank 0 could not write."""
     import torch.distributed as dist
 
@@ -68,7 +70,7 @@ def refusal_of_a_blocked_folder(run: Any) -> str:
     if run.rank == 0:
         (run.attempt.scratch / "blocked").touch()  # a file where the folder belongs
     try:
-        save_again(run, "blocked")
+        save_again(run, step, "blocked")
         words = ""
     except ResourceError as error:
         words = str(error)

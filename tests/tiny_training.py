@@ -1,21 +1,16 @@
-"""A folder in, a tiny training run in it: the real trainer, launcher and DeepSpeed on a few sentences.
+"""A folder in, a tiny training run in it: the real trainer and DeepSpeed on a few sentences."""
 
-`python -m tests.tiny_training FOLDER` runs `attempt` in a process of its own, which a test may then kill.
-"""
-
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.base import Context
-from components.errors import MartletError
 from components.formats.documents import Document, write_documents
 from components.pack.mixture import MixturePacker
 from components.train.contract import TrainReport
 from components.train.deepspeed import DeepSpeedTrainer
-from infra.local import LocalProcesses
 from tests.fakes import SITE, make_context
+from tests.forked_ranks import ForkedRanks
 from tests.texts import ENGLISH, JAPANESE, prose
 from tests.vocabularies import tiny_proto, write_tokenizer
 
@@ -75,9 +70,9 @@ def prepare(folder: Path, **packing: Any) -> Path:
 
 
 def context_of(run: Path, processes: int, micro_batch_size: int) -> Context:
-    """A context for a run's folder, with the real launcher."""
+    """A context for a run's folder, whose launcher forks the ranks of the real trainer."""
     site = replace(SITE, train_processes=processes, train_micro_batch_size=micro_batch_size)
-    return make_context(run, site=site, launcher=LocalProcesses(run / "logs", threads=1))
+    return make_context(run, site=site, launcher=ForkedRanks(run / "logs"))
 
 
 def attempt(
@@ -86,10 +81,3 @@ def attempt(
     """One attempt at the run, into `run/output`."""
     context = context_of(run, processes, micro_batch_size)
     return component.run(context, model=inputs / "model", tokens=inputs / "tokens", output=run / "output")
-
-
-if __name__ == "__main__":
-    try:
-        attempt(Path(sys.argv[1]), Path(sys.argv[2]), trainer())
-    except MartletError as error:
-        sys.exit(str(error))

@@ -1,6 +1,7 @@
 """What `evaluate` promises: a model and its base in, scores side by side out."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from components.base import Component, Context, Report, abstractmethod
 
@@ -25,6 +26,8 @@ class EvaluateReport(Report):
 
 class Evaluator(Component):
     """Writes `scores.json`, `scores.md`, `scores.png` and `samples/` below `output`."""
+
+    spreads: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, model: Path, base: Path, text: Path, output: Path) -> EvaluateReport:

@@ -1,26 +1,28 @@
-"""A model, its base and clean text in, benchmark scores and bits per byte side by side out, measured by lm-eval."""
+"""A model, its base and clean text in, benchmark scores and bits per byte side by side out, measured by lm-eval.
 
-import os
+This module checks and starts; `components.evaluate.worker` measures, in as many processes as the site has. Interrupted at
+any moment, the same call goes on with what is not measured yet, and ends with the same bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from components.base import Context, Fields
-from components.errors import InputError
-from components.evaluate.benchmarks import TASKS, find_benchmarks
+from components.base import Context, Fields, Journal
+from components.errors import EmptyCorpus, InputError
+from components.evaluate.benchmarks import TASKS, CheckedBenchmark, find_benchmarks
+from components.evaluate.call import Asking, Call
 from components.evaluate.contract import EvaluateReport, Evaluator
+from components.evaluate.gather import Results, report_of
+from components.evaluate.launch import ENVIRONMENT, mark_of, measure_all, write_texts
+from components.evaluate.share import measurements_of
+from components.formats.behaviour import FILE, read_behaviour
+from components.formats.documents import first_texts, heldout_file, read_documents
 from components.formats.models import check_rows, read_config
 from components.formats.scores import BASE, TRAINED
-
-OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_DISABLE": "1",
-}
 
 
 class Benchmark(Fields):
@@ -37,6 +39,7 @@ class LMEvaluator(Evaluator):
 
     kind: Literal["lm_eval"]
     version: Literal[1]
+    rank_variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
     maximum_length: Annotated[int, Field(gt=1)]
     add_bos_token: bool
     batch_seed: Annotated[int, Field(ge=0)]
@@ -52,23 +55,61 @@ class LMEvaluator(Evaluator):
         return [words] if missing else []
 
     def run(self, context: Context, model: Path, base: Path, text: Path, output: Path) -> EvaluateReport:
-        """Raises `InputError` for a task or items that cannot be used, `TokenizerMismatch`, `EmptyCorpus`."""
-        benchmarks = find_benchmarks(self.tasks, self.items)
-        for folder in (base, model):
-            check_model(folder)
-        # all of this must stand before the first import of huggingface_hub and datasets
-        os.environ.update(OFFLINE)
-        from components.evaluate.worker import Evaluation
-        from components.evaluate.worker_tokenizer import check_tokenizer
+        """Raises `InputError` for a task or items that cannot be used, `TokenizerMismatch`, `EmptyCorpus`, `WorkerFailed`."""
+        benchmarks = [absolute(each) for each in find_benchmarks(self.tasks, self.items)]
+        models = {BASE: base, TRAINED: model}
+        for folder in models.values():
+            check_model(folder, context.journal)
+        texts = self._choose(text)
+        call = self._call(context, models, benchmarks, texts)
+        measure_all(call, context)
+        results = Results(call)
+        for line in results.words():
+            context.journal.say(line)
+        scores = results.scores(texts)
+        results.write(scores, output)
+        return report_of(scores)
 
-        for folder in (base, model):
-            check_tokenizer(folder, context.journal)
-        evaluation = Evaluation(self, context, benchmarks)
-        return evaluation.run({BASE: base, TRAINED: model}, text, output)
+    def _choose(self, text: Path) -> dict[str, list[str]]:
+        """The held-out texts by language, in the order in which the tasks name them."""
+        texts = {}
+        for language in dict.fromkeys(task.language for task in self.tasks):
+            path = heldout_file(text, language)
+            texts[language] = first_texts(read_documents(path), self.heldout_characters)
+            if not texts[language]:
+                raise EmptyCorpus(f"{path} holds no text to measure bits per byte on. Raise clean.heldout_fraction.")
+        return texts
+
+    def _call(
+        self, context: Context, models: Mapping[str, Path], benchmarks: Sequence[CheckedBenchmark],
+        texts: Mapping[str, Sequence[str]],
+    ) -> Call:
+        """What the ranks are told."""
+        asking = Asking(
+            maximum_length=self.maximum_length, add_bos_token=self.add_bos_token,
+            batch_size=context.site.evaluate_batch_size, seed=self.batch_seed,
+        )
+        return Call(
+            mark=mark_of(context.fingerprint, asking, benchmarks, texts),
+            models={name: folder.absolute() for name, folder in models.items()},
+            benchmarks=tuple(benchmarks),
+            texts=write_texts(context.scratch.absolute() / "texts", texts),
+            asking=asking,
+            measurements=tuple(measurements_of(models, benchmarks, texts)),
+            scratch=context.scratch.absolute(),
+        )
 
 
-def check_model(folder: Path) -> None:
-    """Raises `InputError` or `TokenizerMismatch` unless the folder holds a model and a tokenizer whose sizes agree."""
+def absolute(benchmark: CheckedBenchmark) -> CheckedBenchmark:
+    """With files that can be read from anywhere."""
+    return replace(benchmark, item_files={split: path.absolute() for split, path in benchmark.item_files.items()})
+
+
+def check_model(folder: Path, journal: Journal) -> None:
+    """Raises `InputError` or `TokenizerMismatch` unless the folder holds a model and a tokenizer whose sizes agree.
+
+    Says where nothing is known of the tokenizer that the model was trained with.
+    """
     from tokenizers import Tokenizer
 
     read_config(folder)
@@ -76,3 +117,5 @@ def check_model(folder: Path) -> None:
     if not path.exists():
         raise InputError(f"{folder} has no tokenizer.json. Run the stage that writes it: `dvc repro expand`.")
     check_rows(folder, Tokenizer.from_file(str(path)).get_vocab_size())
+    if read_behaviour(folder) is None:
+        journal.say(f"{folder} has no {FILE}: whether its tokenizer is the one that it was trained with cannot be checked")

@@ -4,10 +4,9 @@ Each document is scored as it was trained on: BOS first where the tokenizer has 
 the tokens of the text. EOS is no part of the text and is not scored. A document longer than the window is read in
 windows that overlap by half, so that every token but those of the first window has at least half a window before it.
 
-Imports torch: only `components.evaluate.worker` may import this file.
+Imports torch: only `components.evaluate.worker_measure` may import this file.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,16 +24,6 @@ class Window:
 
     tokens: tuple[int, ...]
     start: int
-
-
-def digest_texts(texts: Sequence[str]) -> str:
-    """SHA-256 over the texts, each followed by a zero byte."""
-    return hashlib.sha256(b"".join(text.encode() + b"\0" for text in texts)).hexdigest()
-
-
-def count_bytes(texts: Sequence[str]) -> int:
-    """UTF-8 bytes of the texts."""
-    return sum(len(text.encode()) for text in texts)
 
 
 def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[Window]:

@@ -1,13 +1,12 @@
 """A loaded model and checked benchmarks in, lm-eval's score and samples for each out.
 
-Imports lm_eval: only `components.evaluate.worker` may import this file. `lm_eval.evaluator.evaluate` is called rather
+Imports lm_eval: only `components.evaluate.worker_measure` may import this file. `lm_eval.evaluator.evaluate` is called rather
 than `simple_evaluate`, which around the same evaluation asks git, lscpu and pip about the machine.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from components.evaluate.benchmarks import TASKS, CheckedBenchmark
+from components.evaluate.call import Asking
 from components.formats.scores import Score
 
 EXPECTED = (
@@ -24,16 +24,6 @@ EXPECTED = (
     "Passed an already-initialized model through `pretrained`",  # likewise
     "Left truncation applied",  # counted, and stated as `truncated`
 )
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How models are asked: nothing here belongs to one model."""
-
-    maximum_length: int
-    add_bos_token: bool
-    batch_size: int
-    seed: int
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped

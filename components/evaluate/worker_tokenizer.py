@@ -1,6 +1,6 @@
 """A model folder in, its tokenizer as evaluation uses it out, after a comparison with the one that the model was trained with.
 
-Imports transformers: import it where evaluation begins and nowhere else.
+Imports transformers: only `components.evaluate.worker_measure` may import this file.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from components.base import Journal
-from components.formats.behaviour import FILE, behaviour_of, compare, read_behaviour
+from components.formats.behaviour import behaviour_of, compare, read_behaviour
 from components.formats.framing import bos_in_front
 from components.formats.golden import FRAMED
 from components.formats.tokenizers import Tokenizer
@@ -43,14 +42,13 @@ def auto_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def check_tokenizer(folder: Path, journal: Journal) -> None:
-    """Raises `TokenizerMismatch` unless the tokenizer does what it did in training; says where nothing is known of that.
+def check_tokenizer(folder: Path) -> None:
+    """Raises `TokenizerMismatch` unless the tokenizer does what it did in training, where that is known.
 
     BOS counts as the tokenizer's where it stands in front of a text for which special tokens are asked for.
     """
     expected = read_behaviour(folder)
     if expected is None:
-        journal.say(f"{folder} has no {FILE}: whether its tokenizer is the one that it was trained with cannot be checked")
         return
     loaded = auto_tokenizer(folder)
     plain, asked = (

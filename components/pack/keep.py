@@ -1,7 +1,7 @@
 """Anything in, an index that says nothing was packed out: for a base model that comes trained."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from components.base import Context
 from components.pack.contract import Packer, PackReport
@@ -12,6 +12,7 @@ class KeepUnpacked(Packer):
 
     kind: Literal["keep"]
     version: Literal[1]
+    hands_on: ClassVar[bool] = True
 
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:  # noqa: ARG002
         """Writes an `index.json` without sources."""

@@ -1,4 +1,7 @@
-"""What the trainer hands to its worker processes, and what they leave for it: two small files in the scratch folder."""
+"""What the trainer hands to its worker processes, and what they leave for it: two small files in the scratch folder.
+
+Nothing in an attempt says how many processes there are or how far training is: the same file serves every start.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -114,22 +117,22 @@ class Kernels(Fields):
 
 
 class Attempt(Fields):
-    """One attempt at a training run, as `attempt.json`."""
+    """A training run as its worker is told it, as `attempt.json`."""
 
     training: Training
     model: Path
     tokens: Path
     output: Path
+    """The folder that appears, whole, when training has finished."""
     scratch: Path
     metrics: Path
     fingerprint: str
     micro_batch_size: int
+    workers: int
+    """Threads that may read files at once."""
     kernels: Kernels
     asynchronous_checkpoints: bool
     accelerator_tflops: float | None
-    checkpoint: Path | None
-    """Where training goes on from; None: from the start."""
-    step: int
 
 
 class Outcome(Fields):

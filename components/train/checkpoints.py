@@ -138,6 +138,14 @@ def damage_of_file(path: Path, name: str, facts: FileFacts) -> str:
     return ""
 
 
+def refuse_foreign_in(folder: Path, fingerprint: str) -> None:
+    """Raises `CheckpointRefused` where the newest checkpoint that can be read as one is of another computation."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        if manifest := read_manifest(path):
+            refuse_foreign(path, manifest, fingerprint)
+            return
+
+
 def refuse_foreign(path: Path, manifest: Manifest, fingerprint: str) -> None:
     """Raises `CheckpointRefused` unless the checkpoint is of this computation."""
     if manifest.fingerprint != fingerprint:

@@ -1,6 +1,7 @@
 """What `train` promises: a model and token shards in, trained weights out."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from components.base import Component, Context, Report, abstractmethod
 
@@ -30,6 +31,8 @@ class TrainReport(Report):
 
 class Trainer(Component):
     """Writes a model folder (`components.formats.models`) and `losses.jsonl`, one line a step."""
+
+    spreads: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:

@@ -4,11 +4,11 @@ This module checks and starts; `components.train.worker` computes. Interrupted a
 the newest checkpoint and ends with the same bytes.
 """
 
-import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -17,7 +17,7 @@ from components.errors import InputError, WorkerFailed
 from components.formats.batches import BatchPlan
 from components.formats.behaviour import compare, write_behaviour
 from components.formats.digests import digest_file
-from components.formats.files import write_text
+from components.formats.files import link_files, write_text
 from components.formats.framing import folder_behaviour
 from components.formats.models import check_rows, copy_tokenizer, read_config, tensor_shapes
 from components.formats.shapes import Outline
@@ -26,7 +26,7 @@ from components.train import checkpoints
 from components.train.attempt import Attempt, Kernels, Outcome, Training
 from components.train.contract import Trainer, TrainReport
 from components.train.exported import check_export
-from components.train.metrics import HELDOUT, HELDOUT_BEFORE, read_lines
+from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
 
 if TYPE_CHECKING:
     from components.formats.tokens import TokenIndex
@@ -46,6 +46,7 @@ class DeepSpeedTrainer(Training, Trainer):
 
     kind: Literal["deepspeed"]
     version: Literal[3]
+    rank_variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
 
     @model_validator(mode="after")
     def _fits(self) -> "DeepSpeedTrainer":
@@ -80,6 +81,12 @@ class DeepSpeedTrainer(Training, Trainer):
 
         return forecast(self, self.outline(before), site)
 
+    def hours(self, before: Outline, site: Site) -> float | None:
+        """At the assumed share of the accelerator's peak, where the site names one."""
+        from components.train.forecast import training_hours
+
+        return training_hours(self, self.outline(before), site)
+
     def rehearse(self, before: Outline, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
         """Makes a few steps, in the site's processes on this machine."""
         from components.train.forecast import rehearsal_rows
@@ -99,16 +106,9 @@ class DeepSpeedTrainer(Training, Trainer):
 
             write_fast_tokenizer(output, maximum_length=self.maximum_positions)
         write_behaviour(output, index.behaviour)
-        attempt = self._prepare(context, model, tokens, output)
-        write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
-        (context.scratch / "outcome.json").unlink(missing_ok=True)
-        context.launcher.run(
-            "components.train.worker",
-            [str(context.scratch / "attempt.json")],
-            processes=plan.processes,
-            environment=ENVIRONMENT,
-        )
-        check_outcome(context.scratch / "outcome.json", self.steps)
+        trained = self._train(context, model, tokens)
+        complete_curve(context.journal.metrics, context.scratch / "metrics.jsonl")
+        link_files(trained, output)
         check_export(output, model, self.training, index.behaviour.pieces)
         losses = read_lines(output / "losses.jsonl")
         return TrainReport(
@@ -141,34 +141,38 @@ class DeepSpeedTrainer(Training, Trainer):
             )
         return index
 
-    def _prepare(self, context: Context, model: Path, tokens: Path, output: Path) -> Attempt:
-        """Clears what a crash left half-written, and chooses the checkpoint to go on from."""
-        folder = context.scratch / "checkpoints"
-        folder.mkdir(parents=True, exist_ok=True)
+    def _train(self, context: Context, model: Path, tokens: Path) -> Path:
+        """Runs the worker's processes, unless they finished before; returns the folder that they left."""
+        attempt = self._attempt(context, model, tokens)
+        outcome = context.scratch / "outcome.json"
+        if attempt.output.exists() and is_finished(outcome):
+            return attempt.output
+        checkpoints.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
         if not (context.scratch / "attempt.json").exists():
             context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
-        for partial in folder.glob(".saving-*"):
-            shutil.rmtree(partial)
-        found = checkpoints.newest(folder, context.fingerprint, context.site.workers, context.journal.say)
-        checkpoint, step = (found[0], found[1].step) if found else (None, 0)
-        if found:
-            elsewhere = f" (written by {found[1].processes} processes, read by {context.site.train_processes})"
-            moved = elsewhere if found[1].processes != context.site.train_processes else ""
-            context.journal.say(f"going on from {found[0].name}, {step:,} of {self.steps:,} steps are done{moved}")
+        write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
+        context.launcher.run(
+            "components.train.worker", [str(context.scratch / "attempt.json")],
+            processes=context.site.train_processes, environment=ENVIRONMENT, outcome=outcome,
+        )
+        check_outcome(outcome, self.steps)
+        return attempt.output
+
+    def _attempt(self, context: Context, model: Path, tokens: Path) -> Attempt:
+        """What the worker is told."""
         return Attempt(
             training=self.training,
             model=model.absolute(),
             tokens=tokens.absolute(),
-            output=output.absolute(),
+            output=context.scratch.absolute() / "model",
             scratch=context.scratch.absolute(),
             metrics=context.journal.metrics.absolute(),
             fingerprint=context.fingerprint,
             micro_batch_size=context.site.train_micro_batch_size,
+            workers=context.site.workers,
             accelerator_tflops=context.site.accelerator_tflops,
             kernels=Kernels(**{name: getattr(context.site, name) for name in Kernels.model_fields}),
             asynchronous_checkpoints=context.site.asynchronous_checkpoints,
-            checkpoint=checkpoint.absolute() if checkpoint else None,
-            step=step,
         )
 
 
@@ -183,11 +187,30 @@ def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Jou
         journal.say(f"{file} has other bytes than at packing, and does the same with every piece and every golden string")
 
 
+def complete_curve(curve: Path, every_step: Path) -> None:
+    """Adds the steps that the ranks wrote into another run's journal: two runs may share one training."""
+    if every_step.exists():
+        file = MetricsFile(curve)
+        for line in read_lines(every_step):
+            file.add(line)
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """How the last attempt ended; None where it left no word."""
+    return Outcome.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the last attempt came to the end of the training."""
+    outcome = read_outcome(path)
+    return outcome is not None and outcome.finished
+
+
 def check_outcome(path: Path, steps: int) -> None:
     """Raises `WorkerFailed` unless the worker says that it finished."""
-    if not path.exists():
+    outcome = read_outcome(path)
+    if outcome is None:
         raise WorkerFailed("the training processes ended without an outcome; their logs say why. Run the same command again.")
-    outcome = Outcome.model_validate_json(path.read_bytes())
     if not outcome.finished:
         raise WorkerFailed(
             f"stopped by {outcome.signal} after step {outcome.step:,} of {steps:,}; "

@@ -84,7 +84,7 @@ def work_rows(training: Training, outline: Outline, site: Site) -> Rows:
     operations = step_flops(outline, training.sequence_length, training.global_batch_size)
     peak = site.accelerator_tflops or REFERENCE_TFLOPS
     whose = "this site's" if site.accelerator_tflops else "an A100's"
-    seconds = training.steps * operations / (ASSUMED_UTILISATION * peak * 1e12)
+    seconds = accelerator_seconds(training, outline, peak)
     a_token = operations / (training.global_batch_size * training.sequence_length)
     time = (
         f"{duration(seconds / site.train_processes)} on {site.train_processes:,}, "
@@ -97,6 +97,19 @@ def work_rows(training: Training, outline: Outline, site: Site) -> Rows:
         ("accelerator time", f"{duration(seconds)} at {ASSUMED_UTILISATION:.0%} of {peak:g} TFLOP/s ({whose})"),
         ("time", time),
     ]
+
+
+def accelerator_seconds(training: Training, outline: Outline, peak_tflops: float) -> float:
+    """What one accelerator would need for all steps at the assumed share of its peak."""
+    operations = step_flops(outline, training.sequence_length, training.global_batch_size)
+    return training.steps * operations / (ASSUMED_UTILISATION * peak_tflops * 1e12)
+
+
+def training_hours(training: Training, outline: Outline, site: Site) -> float | None:
+    """On all of the site's accelerators together; None where neither they nor the model's shape are known."""
+    if site.accelerator_tflops is None or outline.parameters() is None:
+        return None
+    return accelerator_seconds(training, outline, site.accelerator_tflops) / site.train_processes / SECONDS_AN_HOUR
 
 
 def checkpoint_words(training: Training, parameters: int) -> str:

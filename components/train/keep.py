@@ -3,7 +3,7 @@
 import shutil
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from components.base import Context
 from components.errors import InputError
@@ -16,6 +16,7 @@ class KeepWeights(Trainer):
 
     kind: Literal["keep"]
     version: Literal[1]
+    hands_on: ClassVar[bool] = True
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:  # noqa: ARG002
         """Copies the model folder, with an empty `losses.jsonl`. Raises `InputError` where it has no weights."""

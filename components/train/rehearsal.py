@@ -65,7 +65,7 @@ def make_attempt(training: Training, outline: Outline, site: Site, folder: Path)
         training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
         scratch=folder, metrics=folder / "metrics.jsonl", fingerprint="rehearsal",
         micro_batch_size=site.train_micro_batch_size, asynchronous_checkpoints=False,
-        accelerator_tflops=site.accelerator_tflops, checkpoint=None, step=0,
+        accelerator_tflops=site.accelerator_tflops, workers=site.workers,
         kernels=Kernels(**{name: getattr(site, name) for name in Kernels.model_fields}),
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ class Saver:
         self.attempt, self.engine, self.probe = attempt, engine, probe
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
         self.folder = attempt.scratch / "checkpoints"
-        self.saved = attempt.step
+        self.saved: int | None = 0
         self._group = dist.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
         self._staging = Staging()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -55,6 +55,7 @@ class Saver:
         manifest = checkpoints.read_manifest(checkpoint)
         assert manifest is not None, f"{checkpoint} was whole a moment ago"
         restore(self.engine, FragmentFiles(checkpoint / checkpoints.STATE), manifest.step)
+        self.saved = manifest.step
         self.probe.compare(manifest.probe_loss, checkpoint)
         return read_lines(checkpoint / "metrics.jsonl")
 

@@ -1,8 +1,7 @@
 """The training loop: batches in; updates, a line of metrics a step, checkpoints and a model folder out."""
 
-import json
+import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from math import isfinite
@@ -26,15 +25,17 @@ from components.train.worker_losses import Objective, losses_of
 from components.train.worker_model import build_config, build_model
 from components.train.worker_probe import Probe
 from components.train.worker_saver import Saver
+from components.train.worker_start import BEGINNING, Start, find_start, report, say
 from components.train.worker_watch import Watch, by_source
 
 PROGRESS_SECONDS = 0.5
 
 
 def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
-    """Trains from the attempt's checkpoint to the end, or to the step at which a signal asks any rank to stop."""
-    run = Run(attempt)
-    for step in range(attempt.step, attempt.training.steps):
+    """Trains from the newest checkpoint to the end, or to the step at which a signal asks any rank to stop."""
+    start = find_start(attempt)
+    run = Run(attempt, start)
+    for step in range(start.step, attempt.training.steps):
         if number := run.agree(asked_to_stop()):
             run.save(step)
             run.leave(Outcome(finished=False, step=step, signal=signal.Signals(number).name))
@@ -50,8 +51,8 @@ def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
 class Run:
     """One rank of a training run: the engine, the data, and the losses so far (rank 0 writes for all)."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        """Builds everything, and loads the attempt's checkpoint."""
+    def __init__(self, attempt: Attempt, start: Start = BEGINNING) -> None:
+        """Builds everything, and loads the checkpoint to start from."""
         training = attempt.training
         self.attempt, self.training = attempt, training
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
@@ -73,8 +74,8 @@ class Run:
         self.saver = Saver(attempt, self.engine, Probe(self.engine, self.shards.sample(0)))
         self.heldout = Heldout(attempt, self.engine, self.shards)
         self.printed = 0.0
-        if attempt.checkpoint:
-            self.lines = self.saver.load(attempt.checkpoint)
+        if start.checkpoint:
+            self.lines = self.saver.load(start.checkpoint)
         self.losses = LossWatch(training.global_batch_size, training.skip_batches)
         for line in self.lines:
             self.losses.see(line["loss"])
@@ -147,26 +148,27 @@ class Run:
         if done == total or time.monotonic() - self.printed > PROGRESS_SECONDS:
             self.printed = time.monotonic()
             text = f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
-            say("@progress " + json.dumps({"done": done, "total": total, "text": text}))
+            report(done, total, text)
 
     def save(self, step: int) -> None:
         """Writes the checkpoint after `step` updates, unless it is there already."""
         self.saver.save(step, self.lines)
 
     def export(self) -> None:
-        """Writes the model folder, and the losses of every step beside it."""
-        export(self.engine, self.training, self.attempt.output)
+        """Writes the model folder, and the losses of every step in it; it appears when it is whole.
+
+        The whole metrics go beside it: a run that takes this training over has none of its own.
+        """
+        partial = self.attempt.output.with_name(f".{self.attempt.output.name}.partial")
+        export(self.engine, self.training, partial)
         if self.rank == 0:
-            write_lines(self.attempt.output / "losses.jsonl", map(deterministic, self.lines))
+            write_lines(partial / "losses.jsonl", map(deterministic, self.lines))
+            write_lines(self.attempt.scratch / "metrics.jsonl", self.lines)
+            shutil.rmtree(self.attempt.output, ignore_errors=True)
+            partial.rename(self.attempt.output)
 
     def leave(self, outcome: Outcome) -> None:
         """States how the attempt ended, once its last checkpoint is whole."""
         self.saver.wait()
         if self.rank == 0:
             write_text(self.attempt.scratch / "outcome.json", outcome.model_dump_json())
-
-
-def say(text: str) -> None:
-    """Prints one line at once: standard output is what the stage's reader sees."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

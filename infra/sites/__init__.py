@@ -1,14 +1,15 @@
-"""A site's name in, what a stage may use there out."""
+"""A site's name in, what a stage may use there, and how its Slurm is used, out."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from components.base import Site
 from components.errors import ParameterError
+from infra.sites.slurm import TRAININGS, SlurmSite
 
 FOLDER = Path(__file__).parent
 
@@ -24,28 +25,55 @@ class SiteFile(BaseModel):
     train_micro_batch_size: PositiveInt
     threads_per_process: PositiveInt
     evaluate_batch_size: PositiveInt
+    evaluate_processes: PositiveInt
     attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
     compile: bool
     fused_kernels: bool
     asynchronous_checkpoints: bool
     accelerator_tflops: PositiveFloat | None
+    slurm: SlurmSite | None
+    """None: everything runs on this machine."""
+
+    @model_validator(mode="after")
+    def _agreement(self) -> Self:
+        spread = {**dict.fromkeys(TRAININGS, "train_processes"), "evaluate": "evaluate_processes"}
+        for stage, key in spread.items():
+            asked, processes = self.slurm.stages.get(stage) if self.slurm else None, getattr(self, key)
+            if asked and asked.tasks != processes:
+                raise ValueError(
+                    f"{key} {processes:,} are not slurm.stages.{stage}'s {asked.nodes:,} nodes × "
+                    f"{asked.tasks_per_node:,} tasks_per_node: change one of them"
+                )
+        return self
 
 
 def load_site(name: str, changes: Sequence[str] = ()) -> Site:
-    """Reads a site, with some values changed (`KEY=VALUE`).
+    """Reads a site, with some values changed (`KEY=VALUE`, `KEY.INNER=VALUE`).
 
     Raises `ParameterError` naming the file, the key, and the sites that there are.
     """
+    return Site(**read_file(name, changes).model_dump(exclude={"slurm"}))
+
+
+def load_slurm(name: str, changes: Sequence[str] = ()) -> SlurmSite | None:
+    """Reads how a site's Slurm is used; None for a site without one. Raises `ParameterError` as `load_site` does."""
+    return read_file(name, changes).slurm
+
+
+def read_file(name: str, changes: Sequence[str]) -> SiteFile:
+    """The whole file, checked. Raises `ParameterError` as `load_site` does."""
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
         raise ParameterError(f"there is no site {name!r} in {FOLDER}. There are: {there}. Set MARTLET_SITE to one of them.")
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for keys, value in parsed(changes).items():
+        values = with_value(values, keys.split("."), value)
     try:
-        values = SiteFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) | parsed(changes))
+        return SiteFile.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(problem(e["loc"], e["msg"]) for e in error.errors())
         raise ParameterError(f"{path} does not describe a site: {problems}") from None
-    return Site(**values.model_dump())
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:
@@ -54,3 +82,20 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
     if wrong := [name for name, equals, text in pairs if not (name and equals and text)]:
         raise ParameterError(f"KEY=VALUE was expected, found {wrong[0]!r}. The keys are: {', '.join(SiteFile.model_fields)}.")
     return {name: yaml.safe_load(text) for name, _, text in pairs}
+
+
+def with_value(values: Any, keys: Sequence[str], value: Any) -> Any:
+    """Nested mappings with one value changed; what YAML shares between places changes in this one alone.
+
+    Raises `ParameterError` where there is no mapping to put it into.
+    """
+    if not keys:
+        return value
+    if not isinstance(values, dict):
+        raise ParameterError(f"there is nothing that could have a key {keys[0]!r}: set the whole of it instead.")
+    return {**values, keys[0]: with_value(values.get(keys[0]), keys[1:], value)}
+
+
+def problem(place: tuple[int | str, ...], words: str) -> str:
+    """What pydantic found wrong, and where."""
+    return ": ".join(part for part in (".".join(map(str, place)), words.removeprefix("Value error, ")) if part)

@@ -1,6 +1,7 @@
 """A fresh clone of the project as it stands, and the command run in it as a newcomer would."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from infra import git
+from tests.cluster import cluster
+
+__all__ = ["cluster"]  # a fixture of the tests here
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +65,12 @@ def listen_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def outcomes(output: str) -> dict[str, str]:
+    """Stage and outcome, from the summary's table."""
+    rows = re.findall(r"^│ (\w+)\s+│ (ran|restored|unchanged)\s+│", output, flags=re.MULTILINE)
+    return dict(rows)
+
+
 def make_clone(folder: Path) -> Clone:
     """A clone of the tree as it stands, uncommitted edits included."""
     path = folder / "clone"
@@ -73,20 +83,15 @@ def make_clone(folder: Path) -> Clone:
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fetched packages, shared by every clone of the session: the registries are asked once."""
-    return tmp_path_factory.mktemp("downloads")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "downloads"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tiny: Clone) -> Path:
-    """The workspace of the tiny recipe's first run, which nothing interrupted."""
-    again = tiny.run("run", "tiny")
-    assert "nothing to do" in again.stdout
-    return tiny.workspace(again.stdout)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Clone:
-    """A clone in which the tiny recipe ran undisturbed: what others are compared with, and a cache to start from."""
+def tiny_line(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> tuple[Clone, Path]:
+    """A clone in which the tiny recipe ran, and that run's workspace."""
     from tests.e2e.tiny import add_tiny
 
     clone = make_clone(tmp_path_factory.mktemp("tiny"))
@@ -95,7 +100,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Clone:
     add_tiny(clone)
     done = clone.run("run", "tiny")
     assert done.returncode == 0, done.stdout
-    return clone
+    return clone, clone.workspace(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_line: tuple[Clone, Path]) -> Clone:
+    """A clone with a cache to start from; tests leave runs of their own in it."""
+    return tiny_line[0]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_line: tuple[Clone, Path]) -> Path:
+    """The workspace of the tiny recipe's first run, which nothing interrupted: what others are compared with."""
+    return tiny_line[1]
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from components.params import STAGES
 from tests.e2e.conftest import Clone
-from tests.e2e.test_interrupted import wait_until_gone
+from tests.e2e.test_interrupted import STOPPING_SECONDS, wait_until_gone
 
 RUN_SECONDS = 300
 
@@ -65,15 +66,20 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def pages(tiny: Clone) -> Iterator[Pages]:
+    yield from served(tiny)
+
+
+def served(clone: Clone) -> Iterator[Pages]:
+    """`martlet ui` until the generator is closed."""
     prefect, mlflow = free_port(), free_port()
-    process = tiny.start("ui", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow))
+    process = clone.start("ui", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow))
     assert process.stdout is not None
     for line in process.stdout:
         if "Ctrl-C stops" in line:
             break
     else:
         raise AssertionError("martlet ui ended before it was up")
-    yield Pages(tiny, f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{mlflow}")
+    yield Pages(clone, f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{mlflow}")
     os.kill(process.pid, signal.SIGINT)
     try:
         process.communicate(timeout=60)
@@ -81,7 +87,7 @@ def pages(tiny: Clone) -> Iterator[Pages]:
         process.kill()
         raise
     assert process.returncode == 130
-    wait_until_gone(tiny)
+    wait_until_gone(clone)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,25 @@ def test_a_run_from_the_form_finishes_and_both_pages_show_it(pages: Pages) -> No
     (summary,) = [artifact for artifact in artifacts if artifact["key"] == "summary"]
     assert summary["type"] == "markdown"
     assert "bits per byte" in summary["data"]
+    (bar,) = [artifact for artifact in artifacts if artifact["key"] == f"{run['name']}-evaluate"]
+    assert (bar["type"], bar["data"]) == ("progress", 100)
+    assert f"[MLflow]({pages.mlflow}/#/experiments/" in bar["description"]
     shown_by_mlflow(pages, run)
+
+
+def test_a_run_of_a_shell_ends_when_it_is_cancelled_on_the_page(pages: Pages) -> None:
+    addresses = {"PREFECT_API_URL": f"{pages.prefect}/api", "MLFLOW_TRACKING_URI": pages.mlflow}
+    flow = pages.clone.start("run", "tiny", "--set", "train.seed=77", **addresses)
+    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    while not (found := pages.call("POST", "/flow_runs/filter", running)[1]):
+        assert flow.poll() is None, flow.stdout.read() if flow.stdout else ""
+        time.sleep(0.1)
+    (run,) = found
+    pages.call("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+    output, _ = flow.communicate(timeout=STOPPING_SECONDS)
+    assert flow.returncode == 130, output
+    assert "Traceback" not in output
+    assert pages.finished(run["id"])["state_type"] == "CANCELLED"
 
 
 def shown_by_mlflow(pages: Pages, run: Any) -> None:
@@ -140,3 +164,39 @@ def shown_by_mlflow(pages: Pages, run: Any) -> None:
     files = {file.path for file in client.list_artifacts(shown.info.run_id, "evaluate")}
     assert {"evaluate/table.json", "evaluate/scores.png"} <= files
     assert Path(workspace / "summary.md").exists()
+
+
+def test_a_run_whose_process_was_killed_is_called_crashed_by_an_automation_that_exists_once(pages: Pages) -> None:
+    before = pages.call("POST", "/automations/filter", {})[1]
+    api = {"PREFECT_API_URL": f"{pages.prefect}/api"}
+    again = "import asyncio, datetime, pathlib, flows.deployment as d; " \
+            "asyncio.run(d.register(pathlib.Path.cwd(), datetime.timedelta(seconds=12)))"
+    subprocess.run([sys.executable, "-c", again], cwd=pages.clone.path, env=pages.clone.environment(**api), check=True)
+    after = pages.call("POST", "/automations/filter", {})[1]
+    assert len(before) == 2
+    assert [(a["id"], a["trigger"]["within"]) for a in after] == [(b["id"], 12.0) for b in before]
+
+    process = pages.clone.start("run", "tiny", "--set", "evaluate.heldout_characters=1400", **api)
+    heartbeats = {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}}}
+    flow_run = wait_for(lambda: running(pages, pages.call("POST", "/events/filter", heartbeats)[1]["events"]))
+    process.kill()
+    process.communicate()
+    run = pages.finished(flow_run)
+    assert run["state_type"] == "CRASHED"
+    assert "nothing was heard of this run" in run["state"]["message"]
+
+
+def running(pages: Pages, heartbeats: list[Any]) -> str:
+    """The run that sent one and has not ended; empty where there is none."""
+    names = [event["resource"]["prefect.resource.id"].removeprefix("prefect.flow-run.") for event in heartbeats]
+    return next((name for name in names if pages.call("GET", f"/flow_runs/{name}")[1]["state_type"] == "RUNNING"), "")
+
+
+def wait_for(found: Callable[[], str]) -> str:
+    """What it finds, once it does."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        if name := found():
+            return name
+        time.sleep(0.3)
+    raise AssertionError(f"nothing in {RUN_SECONDS} s")

@@ -8,10 +8,19 @@ import pytest
 
 from infra.debian import DebianPackages
 from infra.pypi import PyPIWheels
+from tests.cluster import cluster, queue
+
+__all__ = ["cluster", "queue"]  # fixtures of the tests here
 
 PACKAGES = Path(__file__).parents[2] / ".build/packages"
 MODEL = "mistral_common/data/tokenizer.model.v1"
 MANUALS = {"ja": "developers-reference-ja", "en": "developers-reference"}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before the workers start, if there are any: two that fill apt's lists at once would stand in each other's way."""
+    if session.config.getoption("numprocesses", None):
+        DebianPackages(PACKAGES).fetch(MANUALS["ja"], "*")
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ class Laboratory:
         case, folder = CASES[name], self.root / name
         if case.processes not in self.launched:
             self.launch(case.processes)
-        weights = load_file(folder / "output/model.safetensors")
+        weights = load_file(folder / "scratch/model/model.safetensors")
         facts = json.loads((folder / "scratch/engine.json").read_text())
         return Seen(load_file(folder / "scratch/engine.safetensors"), weights, facts)
 
@@ -106,8 +106,8 @@ class Laboratory:
         for name, case in CASES.items():
             if case.processes == processes:
                 context = context_of(self.root / name, processes, case.micro_batch_size)
-                inputs, output = self.root / case.folder, self.root / name / "output"
-                made = case.component._prepare(context, inputs / "model", inputs / "tokens", output)
+                inputs = self.root / case.folder
+                made = case.component._attempt(context, inputs / "model", inputs / "tokens")
                 attempts.append(made.model_dump(mode="json"))
         file = self.root / f"attempts-{processes}.json"
         file.write_text(json.dumps(attempts))
@@ -297,7 +297,8 @@ def test_losses_by_source_are_the_means_over_the_sources_targets_at_any_number_o
         assert first["source_loss"] == pytest.approx(means, rel=2e-6)
         assert len(means) == 2
         assert first["peak_memory_mib"] > 100
-        assert 0 < first["data_seconds"] < first["step_seconds"]
+        assert first["data_seconds"] > 0
+        assert first["data_seconds"] < first["step_seconds"] or case.processes > 1  # the slowest rank's, and rank 0's
         assert first["tflops_per_process"] > 0
         assert "mfu" not in first
 

@@ -1,30 +1,33 @@
-"""Two tiny models are scored end to end by lm-eval itself: offline, repeatably, whatever the batch size."""
+"""Two tiny models are scored end to end by lm-eval itself: offline, repeatably, by any number of processes, killed or not."""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from components.errors import EmptyCorpus, InputError, TokenizerMismatch
+from components.errors import EmptyCorpus, InputError, TokenizerMismatch, WorkerFailed
 from components.evaluate.contract import EvaluateReport
-from components.evaluate.lm_eval import LMEvaluator
 from components.formats.behaviour import write_behaviour
 from components.formats.digests import digest_folder
 from components.formats.documents import Document, write_documents
 from components.formats.framing import folder_behaviour
 from components.formats.scores import BASE, TRAINED, read_scores
-from tests.fakes import SITE, FakeJournal, make_context
+from tests import evaluating
+from tests.evaluating import SMOKE
+from tests.fakes import FakeJournal, NoLauncher, RanksHere
 from tests.tiny_models import write_model
 from tests.tokenizer_files import edit_fast_tokenizer
 
-SMOKE = yaml.safe_load(Path("recipes/smoke.yaml").read_text(encoding="utf-8"))["evaluate"]
+MEASUREMENTS = 10
 TEXTS = {
     "ja": ("パッケージは依存関係を宣言し、管理の道具がそれを順に解決していく。", "五線譜には音の高さと長さを書き込む。"),
     "en": ("A package declares what it depends on, and the tools install that first.", "Each bar of the score has four beats."),
@@ -46,14 +49,27 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(inputs: Path, folder: Path, batch_size: int = 4, **changes: Any) -> tuple[EvaluateReport, Path, FakeJournal]:
-    """The report, the output folder and the journal of one evaluation with the smoke recipe's parameters."""
-    journal = FakeJournal(folder)
-    context = make_context(folder, journal=journal, site=replace(SITE, evaluate_batch_size=batch_size))
-    evaluator = LMEvaluator.model_validate(SMOKE | {"maximum_length": 2048, "heldout_characters": 1000} | changes)
-    output = folder / "output"
-    report = evaluator.run(context, inputs / "model", inputs / "base", inputs / "text", output)
-    return report, output, journal
+def evaluate(inputs: Path, folder: Path, **changes: Any) -> tuple[EvaluateReport, Path, FakeJournal]:
+    """One evaluation, its ranks in this process."""
+    return evaluating.evaluate(inputs, folder, RanksHere(), **changes)
+
+
+def only(*names: str) -> list[dict[str, Any]]:
+    """Some of the smoke's tasks."""
+    return [task for task in SMOKE["tasks"] if task["name"] in names]
+
+
+def results(folder: Path) -> dict[str, int]:
+    """The measurements that are made, and when."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("scratch/results/[!.]*.json")}
+
+
+def wait_for(folder: Path, count: int) -> None:
+    """Waits until so many measurements are made."""
+    until = time.monotonic() + 300
+    while len(results(folder)) < count:
+        assert time.monotonic() < until, "no measurement in five minutes"
+        time.sleep(0.001)
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +117,76 @@ def test_the_table_shows_both_models_shots_and_the_change(evaluated: tuple[Evalu
     assert f"{change:+.4f} |" in table
 
 
-def test_the_same_inputs_give_the_same_bytes(
+def test_three_processes_give_the_same_bytes_as_one(
     inputs: Path, evaluated: tuple[EvaluateReport, Path, FakeJournal], tmp_path: Path
 ) -> None:
-    _, again, _ = evaluate(inputs, tmp_path)
+    _, again, _ = evaluate(inputs, tmp_path, processes=3)
     assert digest_folder(again) == digest_folder(evaluated[1])
+
+
+def test_killed_midway_and_started_again_two_processes_measure_the_rest_and_give_the_same_bytes(
+    inputs: Path, evaluated: tuple[EvaluateReport, Path, FakeJournal], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.evaluating", str(inputs), str(tmp_path)]
+    stage = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(tmp_path, 2)
+    finally:
+        stage.kill()
+        stage.wait()
+    made = results(tmp_path)
+    assert 2 <= len(made) < MEASUREMENTS
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("no torch\n")
+    after = results(tmp_path)
+    assert len(after) == MEASUREMENTS
+    assert {name: after[name] for name in made} == made
+    assert digest_folder(tmp_path / "output") == digest_folder(evaluated[1])
+
+
+class InterruptedRanks(RanksHere):
+    """Ranks that get a SIGTERM when the first measurement of `folder` is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
+        outcome: Path | None = None,
+    ) -> None:
+        thread = threading.Thread(target=self.interrupt)
+        thread.start()
+        super().run(module, arguments, processes=processes, environment=environment, outcome=outcome)
+        thread.join()
+
+    def interrupt(self) -> None:
+        wait_for(self.folder, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_ends_it_after_the_batch_with_an_outcome_that_says_so(inputs: Path, tmp_path: Path) -> None:
+    words = r"stopped by SIGTERM with \d of 6 measurements left; .* run the same command again to continue"
+    with pytest.raises(WorkerFailed, match=words):
+        evaluating.evaluate(inputs, tmp_path, InterruptedRanks(tmp_path), tasks=only("openbookqa", "jcommonsenseqa"))
+    outcome = json.loads((tmp_path / "scratch/outcome.json").read_text(encoding="utf-8"))
+    assert outcome == {"finished": False, "signal": "SIGTERM"}
+    assert len(results(tmp_path)) >= 1
+
+
+def test_what_is_measured_is_not_measured_again_unless_an_item_changed(inputs: Path, tmp_path: Path) -> None:
+    items = shutil.copytree(SMOKE["items"], tmp_path / "items")
+    changes: dict[str, Any] = {"items": str(items), "tasks": only("jcommonsenseqa")}
+    evaluate(inputs, tmp_path, **changes)
+    _, output, journal = evaluating.evaluate(inputs, tmp_path, NoLauncher(), **changes)
+    assert "going on, 4 of 4 measurements are made" in journal.lines
+    path = items / "jcommonsenseqa/test.jsonl"
+    item, *others = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(item) | {"label": 7}), *others]), encoding="utf-8")
+    evaluate(inputs, tmp_path, **changes)
+    for model in (BASE, TRAINED):
+        first = (output / "samples" / model / "jcommonsenseqa.jsonl").read_text(encoding="utf-8").splitlines()[0]
+        assert json.loads(first)["target"] == "7"
 
 
 def test_scores_do_not_depend_on_the_batch_size(
@@ -118,8 +199,7 @@ def test_scores_do_not_depend_on_the_batch_size(
 
 
 def test_prompts_that_do_not_fit_are_counted_and_said(inputs: Path, tmp_path: Path) -> None:
-    tasks = [task for task in SMOKE["tasks"] if task["name"] == "jcommonsenseqa"]
-    _, output, journal = evaluate(inputs, tmp_path, maximum_length=512, tasks=tasks)
+    _, output, journal = evaluate(inputs, tmp_path, maximum_length=512, tasks=only("jcommonsenseqa"))
     assert read_scores(output).tasks[0].scores[BASE].truncated == 20
     assert any("20 prompts lost their beginning" in line for line in journal.lines)
 
@@ -171,9 +251,8 @@ def test_evaluation_reaches_no_network_and_leaves_the_home_folder_alone(inputs: 
         "import socket, sys; from pathlib import Path\n"
         "def refuse(*_): raise AssertionError('a connection was tried')\n"
         "socket.socket.connect = refuse\n"
-        "from tests.integration.test_evaluate import SMOKE, evaluate\n"
-        "tasks = [task for task in SMOKE['tasks'] if task['name'] == 'openbookqa']\n"
-        "evaluate(Path(sys.argv[1]), Path(sys.argv[2]), tasks=tasks)\n"
+        "from tests.integration.test_evaluate import evaluate, only\n"
+        "evaluate(Path(sys.argv[1]), Path(sys.argv[2]), tasks=only('openbookqa'))\n"
     )
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
@@ -185,4 +264,4 @@ def test_evaluation_reaches_no_network_and_leaves_the_home_folder_alone(inputs: 
     )
     assert ended.returncode == 0, ended.stderr
     assert list(home.rglob("*")) == []
-    assert list((work / "scratch").iterdir()) == []
+    assert not list((work / "scratch").glob("datasets-*"))

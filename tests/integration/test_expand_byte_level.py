@@ -34,15 +34,16 @@ FIELDS = {
 READ_BACK = """
 import json, sys
 from transformers import AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-lines = json.load(sys.stdin)
-ids = tokenizer(lines, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-json.dump({
-    "size": len(tokenizer), "specials": [tokenizer.bos_token_id, tokenizer.eos_token_id], "ids": ids,
-    "texts": [tokenizer.decode(line) for line in ids],
-    "framed": tokenizer(lines[:20])["input_ids"],
-    "chat": tokenizer.apply_chat_template([{"role": "user", "content": "the barn"}], return_dict=False),
-}, sys.stdout)
+def read(folder, lines):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(lines, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return {
+        "size": len(tokenizer), "specials": [tokenizer.bos_token_id, tokenizer.eos_token_id], "ids": ids,
+        "texts": [tokenizer.decode(line) for line in ids],
+        "framed": tokenizer(lines[:20])["input_ids"],
+        "chat": tokenizer.apply_chat_template([{"role": "user", "content": "the barn"}], return_dict=False),
+    }
+json.dump([read(folder, lines) for folder, lines in json.load(sys.stdin)], sys.stdout)
 """
 THREADS = """
 import os, sys
@@ -113,12 +114,12 @@ def expand(model: Path, text: Path, output: Path) -> ExpandReport:
     return ByteLevelExpander.model_validate(FIELDS).run(make_context(output.parent), model, text, output)
 
 
-def read_back(folder: Path, lines: list[str]) -> dict[str, Any]:
-    """What `AutoTokenizer` says in a process of its own."""
-    command = [sys.executable, "-c", READ_BACK, str(folder)]
-    done = subprocess.run(command, input=json.dumps(lines), capture_output=True, text=True, check=True)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+def read_back(*asked: tuple[Path, list[str]]) -> list[dict[str, Any]]:
+    """What `AutoTokenizer` says of each folder's lines in a process of its own."""
+    questions = json.dumps([(str(folder), lines) for folder, lines in asked])
+    done = subprocess.run([sys.executable, "-c", READ_BACK], input=questions, capture_output=True, text=True, check=True)
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers
 
 
 def test_auto_tokenizer_in_a_clean_process_agrees_with_the_corpus_path_on_every_line(
@@ -126,7 +127,7 @@ def test_auto_tokenizer_in_a_clean_process_agrees_with_the_corpus_path_on_every_
 ) -> None:
     before, after = line.tokenizers()
     lines = [*ODD_LINES, *prose["ja"], *prose["en"][::3], *code[::20]]
-    old, new = read_back(line.model, lines[:20]), read_back(line.output, lines)
+    old, new = read_back((line.model, lines[:20]), (line.output, lines))
     assert new["size"] == after.pieces == PIECES
     assert new["specials"] == old["specials"] == [before.bos, before.eos] == [after.bos, after.eos]
     assert new["ids"] == after.encode_batch(lines)

@@ -9,8 +9,8 @@ from components.formats.shapes import Outline, shape_of
 from components.train.flops import forward_flops
 from components.train.memory import activation_bytes
 from components.train.rehearsal import STEPS, rehearse
-from infra.local import LocalProcesses
 from tests.fakes import SITE
+from tests.forked_ranks import ForkedRanks
 from tests.tiny_training import trainer
 
 VOCABULARY, BATCH, LENGTH = 500, 2, 128
@@ -88,10 +88,9 @@ def test_activations_are_what_autograd_keeps_for_the_backward_pass(fields: dict[
 
 def test_a_rehearsal_runs_the_trainer_for_some_steps_on_a_model_that_is_not_there(tmp_path: Path) -> None:
     component, outline = trainer(global_batch_size=4), Outline(300, None)
-    rows = component.rehearse(outline, SITE, LocalProcesses(tmp_path / "logs", threads=1), tmp_path)
+    launcher = ForkedRanks(tmp_path / "logs")
+    rows = component.rehearse(outline, SITE, launcher, tmp_path)
     assert [name for name, _ in rows] == ["a step, measured", "all steps, measured", "memory a process, measured"]
-    again = rehearse(
-        component, component.outline(outline), SITE, LocalProcesses(tmp_path / "logs", threads=1), tmp_path / "again"
-    )
+    again = rehearse(component, component.outline(outline), SITE, launcher, tmp_path / "again")
     assert [line["step"] for line in again.lines] == list(range(STEPS))
     assert again.step_seconds > 0

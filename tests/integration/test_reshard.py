@@ -15,8 +15,8 @@ import pytest
 from components.formats.digests import digest_folder
 from components.train.deepspeed import DeepSpeedTrainer
 from components.train.exported import check_export
-from infra.local import LocalProcesses
 from tests.fakes import SITE, make_context
+from tests.forked_ranks import ForkedRanks
 from tests.resharding_worker import SHARD_BYTES
 from tests.tiny_training import ARCHITECTURE, prepare, trainer
 
@@ -82,10 +82,10 @@ class Journey:
         for case in CASES:
             place = self.place(processes, case)
             context = make_context(place, site=site)
-            made = case.component._prepare(context, self.inputs / "model", self.inputs / "tokens", place / "output")
+            made = case.component._attempt(context, self.inputs / "model", self.inputs / "tokens")
             attempts.append({"attempt": made.model_dump(mode="json"), "until": until})
         (self.folder / f"{processes}.json").write_text(json.dumps(attempts))
-        launcher = LocalProcesses(self.folder / "logs", threads=1)
+        launcher = ForkedRanks(self.folder / "logs")
         arguments = [str(self.folder / f"{processes}.json")]
         launcher.run("tests.resharding_worker", arguments, processes=processes, environment={})
 
@@ -174,7 +174,7 @@ def test_exported_logits_equal_the_engines_to_the_bit(processes: int, case: Case
     from transformers import AutoModelForCausalLM
 
     place = journey.place(processes, case)
-    engine, output = load_file(place / "scratch/engine.safetensors"), place / "output"
+    engine, output = load_file(place / "scratch/engine.safetensors"), place / "scratch/model"
     model = AutoModelForCausalLM.from_pretrained(output, dtype=torch.bfloat16)
     with torch.no_grad():
         assert torch.equal(model(input_ids=engine["tokens"]).logits, engine["logits"])

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.evaluate.worker_bits import Ruler, count_bytes, make_windows
+from components.evaluate.texts import count_bytes
+from components.evaluate.worker_bits import Ruler, make_windows
 from components.formats.documents import Document, first_texts
 from tests.tiny_models import build_model, fast_tokenizer
 

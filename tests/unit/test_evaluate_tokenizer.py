@@ -1,4 +1,4 @@
-"""Evaluation asks with the tokenizer that the model was trained with, or says that it cannot know."""
+"""Evaluation asks with the tokenizer that the model was trained with, where that is known."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.framing import folder_behaviour
 from components.formats.sentencepieces import NORMAL
 from tests import byte_levels
-from tests.fakes import FakeJournal
 from tests.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.vocabularies import JAPANESE, tiny_proto, train_proto, write_tokenizer
 
@@ -32,19 +31,15 @@ only_sentencepiece = pytest.mark.parametrize("folder", ["sentencepiece"], indire
 
 
 def test_the_tokenizer_of_the_training_passes_and_so_does_its_copy_by_transformers(folder: Path) -> None:
-    journal = FakeJournal(folder)
-    check_tokenizer(folder, journal)
+    check_tokenizer(folder)
     auto_tokenizer(folder).save_pretrained(folder)
-    check_tokenizer(folder, journal)
-    assert journal.lines == []
+    check_tokenizer(folder)
 
 
-def test_a_folder_without_a_fingerprint_passes_and_is_said(folder: Path) -> None:
+def test_a_folder_without_a_fingerprint_passes(folder: Path) -> None:
     (folder / "tokenizer_behaviour.json").unlink()
-    journal = FakeJournal(folder)
-    check_tokenizer(folder, journal)
-    assert len(journal.lines) == 1
-    assert "has no tokenizer_behaviour.json" in journal.lines[0]
+    lose_bos(folder)
+    check_tokenizer(folder)
 
 
 @only_sentencepiece
@@ -52,7 +47,7 @@ def test_a_merge_out_of_turn_is_refused_with_the_string(folder: Path) -> None:
     delay_merge(folder, "h", "e")
     words = r'as transformers reads it, is not the tokenizer of the training .*"def land\(height\).*" gives \d+ ids'
     with pytest.raises(TokenizerMismatch, match=words):
-        check_tokenizer(folder, FakeJournal(folder))
+        check_tokenizer(folder)
 
 
 @only_sentencepiece
@@ -61,7 +56,7 @@ def test_the_tokenizer_of_another_model_is_refused_with_the_string(folder: Path)
     write_fast_tokenizer(folder / "other", 512)
     (folder / "other/tokenizer.json").replace(folder / "tokenizer.json")
     with pytest.raises(TokenizerMismatch, match=r"'The martlet has no feet.*' gives \d+ ids \["):
-        check_tokenizer(folder, FakeJournal(folder))
+        check_tokenizer(folder)
 
 
 @only_sentencepiece
@@ -71,18 +66,18 @@ def test_one_more_piece_is_refused(folder: Path) -> None:
     write_tokenizer(folder, proto)
     write_fast_tokenizer(folder, 512)
     with pytest.raises(TokenizerMismatch, match=rf"number of pieces is {len(proto.pieces)}, expected {len(proto.pieces) - 1}"):
-        check_tokenizer(folder, FakeJournal(folder))
+        check_tokenizer(folder)
 
 
 @pytest.mark.parametrize("folder", ["sentencepiece", "llama"], indirect=True)
 def test_a_tokenizer_that_lost_its_bos_is_refused(folder: Path) -> None:
     lose_bos(folder)
     with pytest.raises(TokenizerMismatch, match=r"BOS is none, expected \d+"):
-        check_tokenizer(folder, FakeJournal(folder))
+        check_tokenizer(folder)
 
 
 @pytest.mark.parametrize("folder", ["qwen"], indirect=True)
 def test_a_lost_normaliser_is_refused_with_the_string(folder: Path) -> None:
     edit_fast_tokenizer(folder, lambda values: values.update(normalizer=None))
     with pytest.raises(TokenizerMismatch, match=r"gives \d+ ids .* strings differ"):
-        check_tokenizer(folder, FakeJournal(folder))
+        check_tokenizer(folder)

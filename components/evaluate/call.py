@@ -1,0 +1,140 @@
+"""What the evaluator hands to its ranks, and what they leave for it: small files in the scratch folder.
+
+Nothing in a call says how many ranks there are or what is measured already: the same file serves every start.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from components.base import Fields
+from components.errors import InputError, TokenizerMismatch
+from components.evaluate.benchmarks import CheckedBenchmark
+from components.formats.files import write_json, write_text
+from components.formats.scores import Score
+
+REFUSALS = {error.__name__: error for error in (InputError, TokenizerMismatch)}
+
+
+class Asking(Fields):
+    """How models are asked: nothing here belongs to one model."""
+
+    maximum_length: int
+    add_bos_token: bool
+    batch_size: int
+    seed: int
+
+
+class Measurement(Fields):
+    """One piece of work: a model on a benchmark, or on a language's held-out text."""
+
+    model: str
+    of: Literal["benchmark", "text"]
+    name: str
+    """The benchmark's, or the language."""
+    cost: int
+    """How long it takes beside the others, estimated."""
+
+
+class Measured(Fields):
+    """What is the same in all measurements of a model."""
+
+    dtype: str
+    device: str
+    window_tokens: int
+
+
+class Answers(Measured):
+    """How a model did on one benchmark."""
+
+    score: Score
+    samples: list[dict[str, Any]]
+    warnings: list[str]
+    """lm-eval's, each once, those at its start included."""
+
+
+class TextLength(Measured):
+    """What the held-out text of one language costs a model."""
+
+    bits_per_byte: float
+    tokens: int
+
+
+class Outcome(Fields):
+    """How the ranks ended, as `outcome.json`; absent where one died."""
+
+    finished: bool
+    signal: str | None
+    """The signal that stopped them."""
+
+
+class Refusal(Fields):
+    """An input that a rank could not take, as `refusal.json`."""
+
+    error: str
+    """The name of its class."""
+    message: str
+
+
+class Call(Fields):
+    """An evaluation as its ranks are told it, as `call.json`."""
+
+    mark: str
+    """SHA-256 over all that results depend on: under another mark they are of another evaluation."""
+    models: dict[str, Path]
+    benchmarks: tuple[CheckedBenchmark, ...]
+    texts: dict[str, Path]
+    """The held-out texts by language: a JSON list of strings each."""
+    asking: Asking
+    measurements: tuple[Measurement, ...]
+    scratch: Path
+
+    @property
+    def results(self) -> Path:
+        """The folder with one file a measurement that is made."""
+        return self.scratch / "results"
+
+    @property
+    def outcome(self) -> Path:
+        """The file that says how the ranks ended."""
+        return self.scratch / "outcome.json"
+
+    @property
+    def refusal(self) -> Path:
+        """The file that a rank leaves where an input is at fault."""
+        return self.scratch / "refusal.json"
+
+    def result(self, model: str, of: str, name: str) -> Path:
+        """The file of one measurement; it is whole or absent."""
+        return self.results / f"{model}.{of}.{name}.json"
+
+    def left(self) -> list[Measurement]:
+        """The measurements that are not made."""
+        return [each for each in self.measurements if not self.result(each.model, each.of, each.name).exists()]
+
+    def write_result(self, measurement: Measurement, measured: Measured) -> None:
+        """Keeps a measurement."""
+        write_json(self.result(measurement.model, measurement.of, measurement.name), measured.model_dump())
+
+    def answers(self, model: str, benchmark: str) -> Answers:
+        """A model's, from its file."""
+        return Answers.model_validate(read_json(self.result(model, "benchmark", benchmark)))
+
+    def text_length(self, model: str, language: str) -> TextLength:
+        """A model's, from its file."""
+        return TextLength.model_validate(read_json(self.result(model, "text", language)))
+
+    def refuse(self, error: InputError) -> None:
+        """Leaves word of an input that is at fault."""
+        write_text(self.refusal, Refusal(error=type(error).__name__, message=str(error)).model_dump_json())
+
+    def raise_refusal(self) -> None:
+        """Raises the error of a rank that refused an input, if one did."""
+        if self.refusal.exists():
+            refusal = Refusal.model_validate_json(self.refusal.read_bytes())
+            raise REFUSALS.get(refusal.error, InputError)(refusal.message)
+
+
+def read_json(path: Path) -> Any:
+    """The file's value."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""What Martlet runs on, set up: one folder per kind of place."""

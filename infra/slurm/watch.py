@@ -1,0 +1,89 @@
+"""A living job's log and Slurm's words about it in, lines for the flow out: each state once, each line of rank 0 once."""
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.journal import JOB_MARK
+from infra.slurm.commands import SlurmUnreachable
+from infra.slurm.jobs import Job
+from infra.slurm.refusals import remedy
+
+SILENCE_SECONDS = 300.0
+"""A running job whose heartbeat is older than this is worth a warning."""
+
+
+class Watcher:
+    """What was shown of one job so far."""
+
+    def __init__(self, folder: Path, poll_seconds: float) -> None:
+        """What rank 0 printed before is not shown again."""
+        self.folder = folder
+        self.log = folder / "logs" / "rank-0.log"
+        self.heartbeat = folder / "heartbeat"
+        self.poll_seconds = poll_seconds
+        self.read = self.log.stat().st_size if self.log.exists() else 0
+        self.shown = ""
+        self.is_silent = self.warned = False
+
+    def show(self, job: Job) -> None:
+        """Says what changed: why it waits and until when, where it runs, that it was started again."""
+        if (words := describe(job)) != self.shown:
+            self.shown = words
+            say(words)
+            say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
+        if not job.waiting and self.heartbeat.exists() and not self.warned:
+            age = time.time() - self.heartbeat.stat().st_mtime
+            if age > SILENCE_SECONDS:
+                self.warned = True
+                say(f"warning: job {job.number} has given no sign of life for {age:,.0f} s; see {self.folder}")
+
+    def copy_log(self) -> None:
+        """Prints the whole lines that rank 0 wrote since."""
+        if not self.log.exists():
+            return
+        with self.log.open("rb") as stream:
+            stream.seek(self.read)
+            text = stream.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self.read += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            say(line)
+
+    def silent(self, error: SlurmUnreachable) -> None:
+        """Says once that Slurm does not answer: the job may well go on."""
+        if not self.is_silent:
+            self.is_silent = True
+            say(f"Slurm does not answer; asking again every {self.poll_seconds:g} s: {error}")
+
+    def answered(self) -> None:
+        """Says once that it does again."""
+        if self.is_silent:
+            self.is_silent = False
+            say("Slurm answers again")
+
+
+def describe(job: Job) -> str:
+    """A job's state in words."""
+    again = f", after {job.restarts} restarts" if job.restarts else ""
+    if job.waiting:
+        expected = f", expected to start {clock(job.start)}" if job.start else ""
+        advice = f"; it may wait for ever. {remedy(job.reason)}" if job.stuck else ""
+        return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
+    where = f" on {job.nodes}" if job.nodes else ""
+    return f"job {job.number} is {job.state.lower()}{where}{again}"
+
+
+def clock(moment: datetime) -> str:
+    """A time as people read it here."""
+    local = moment.astimezone()
+    same_day = local.date() == datetime.now(UTC).astimezone().date()
+    return local.strftime("at %H:%M" if same_day else "on %Y-%m-%d at %H:%M")
+
+
+def say(text: str) -> None:
+    """Prints one line at once: standard output is what the flow reads."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

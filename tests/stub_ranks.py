@@ -1,0 +1,70 @@
+"""A folder and a number of steps in; ranks that count steps of a tenth of a second, save on a signal, and go on later.
+
+`history` in the folder gets a line for each step that rank 0 makes: job, restart, step, ranks. A test may put files there:
+`deaf`: the ranks ignore the signals that ask for an end; `enough`: the step at hand is the last; `fail-RANK`, `die-RANK`: the
+step after which this rank fails by itself or is killed (0: before its first one, at each start).
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+STEP_SECONDS = 0.1
+
+
+def main(folder: Path, steps: int) -> None:
+    """Rank 0 keeps the count for all."""
+    came: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: came.append(number))
+    rank, folder_state = int(os.environ["RANK"]), folder / f"rank-{os.environ['RANK']}"
+    folder.mkdir(parents=True, exist_ok=True)
+    deaf = (folder / "deaf").exists()
+    done = int(folder_state.read_text()) if folder_state.exists() else 0
+    is_enough = (folder / "enough").exists
+    blow_up(folder, rank, 0)
+    while done < steps and not is_enough() and (deaf or not came):
+        time.sleep(STEP_SECONDS)
+        done += 1
+        save(folder_state, str(done))
+        if rank == 0:
+            tell(folder, done, steps)
+        blow_up(folder, rank, done)
+    if rank == 0:
+        outcome = {"finished": done >= steps or is_enough(), "step": done, "signal": came[0] if came else None}
+        save(folder.parent / "outcome.json", json.dumps(outcome))
+
+
+def save(path: Path, text: str) -> None:
+    """In one step: a rank may be killed at any moment."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def tell(folder: Path, done: int, steps: int) -> None:
+    """Says how far it is, to the launcher and to the test."""
+    text = json.dumps({"done": done, "total": steps, "text": f"{os.environ['WORLD_SIZE']} ranks"})
+    sys.stdout.write(f"@progress {text}\n")
+    sys.stdout.flush()
+    with (folder / "history").open("a") as stream:
+        restart = os.environ.get("SLURM_RESTART_COUNT", "0")
+        stream.write(f"{os.environ['SLURM_JOB_ID']} {restart} {done} {os.environ['WORLD_SIZE']}\n")
+
+
+def blow_up(folder: Path, rank: int, done: int) -> None:
+    """As a test asks for."""
+    for name in ("fail", "die"):
+        asked = folder / f"{name}-{rank}"
+        if asked.exists() and int(asked.read_text()) == done:
+            if name == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            sys.stderr.write("what went wrong is here\n")
+            raise ValueError(f"rank {rank} does not like step {done}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
