@@ -3,7 +3,7 @@
 `make bench-smollm2` looks at the newest such run. The curve and its table are those of the held-out text that the trainer
 measured with every checkpoint: other documents of the manuals that were trained on. The base, the enlarged and the trained
 model are measured here as in `benchmarks.initialisations`, on the beginnings of documents in random order: held-out ones, those
-of LibreOffice's help in both languages, which is not trained on, and of `MARTLET_DATA` (see `benchmarks.texts`) where it is set.
+of LibreOffice's help in both languages, which is not trained on, and of `MARTLET_DATA` (`benchmarks.texts`) where it is set.
 Results are written to `.build/smollm2/<run>/`, and a model that was measured is not measured again.
 """
 
