@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BASE_PYTHON ?= python3.11
 SITE ?= local
-TWO_WORKERS := -n 2 --dist loadgroup
+TWO_WORKERS := -n 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: setup smoke test test-unit check docs ui cluster cluster-stop lock
 

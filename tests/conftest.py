@@ -1,6 +1,7 @@
 """How the tests share a machine: one thread a process, and on several workers what shares a fixture stays together."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,9 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run on one worker, and so do those that look at the tiny recipe's first run, whatever their file."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("tiny" if "tiny_line" in fixtures else item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """On several workers. xdist's own `loadgroup` groups nothing since pytest 9.2 (its issue 1386)."""
+    from tests.workers import Together
+
+    return Together(config, log)

@@ -1,0 +1,13 @@
+"""The collected tests in, what each worker runs out: files, and as one the tests that look at one clone."""
+
+from xdist.scheduler import LoadScopeScheduling
+
+CLONE, ALONE = "tests/e2e/", "tests/e2e/test_smoke.py"
+
+
+class Together(LoadScopeScheduling):
+    """A file's tests run on one worker; so do all of `e2e/`, whose clone takes a minute to make, but for the smoke."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return CLONE if file.startswith(CLONE) and file != ALONE else file
