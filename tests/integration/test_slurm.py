@@ -169,8 +169,8 @@ class Training:
     def kill_rank(self, rank: int) -> bool:
         """`kill -9` of a rank; False where none lives."""
         found = [
-            member for member in self.cluster.processes(SLURM_PROCID=f"{rank}", SLURM_JOB_NAME=self.name)
-            if member.name.startswith("python") and "SLURM_TASK_PID" in member.variables
+            member for member in self.cluster.processes(SLURM_PROCID=f"{rank}", SLURM_STEP_ID="0", SLURM_JOB_NAME=self.name)
+            if member.name.startswith("python")
         ]  # fmt: skip
         for member in found:
             os.kill(member.pid, signal.SIGKILL)
