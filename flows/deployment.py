@@ -37,9 +37,9 @@ SILENCE = timedelta(minutes=30)
 """How long a run may be silent before it is taken for lost.
 
 A flow sends a heartbeat every 180 s from a thread of its own (PREFECT_FLOWS_HEARTBEAT_FREQUENCY), so this is ten in a row:
-more than a busy machine loses. But a server that was down, or suspended, hears nothing meanwhile and decides as soon as it is
-back, before the first heartbeat arrives. So this must be longer than its outages, and where one lasts longer all the same,
-the next heartbeat of a run that is called crashed calls it running again. Nothing is gained by less: a job does not end with
+more than a busy machine loses. But a server that was down, or suspended, hears nothing meanwhile, and may decide before the
+heartbeats that were kept for it arrive. So this must be longer than its outages, and where one lasts longer all the same, the
+next heartbeat of a run that is called crashed calls it running again. Nothing is gained by less: a job does not end with
 its flow, and the same command takes a lost run up again without asking Prefect.
 """
 

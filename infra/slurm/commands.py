@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import ServiceError
-from infra.slurm.jobs import ENDED, PASSING, SACCT, Job, State, read_sacct, read_scontrol
+from infra.slurm.jobs import ENDED, PASSING, SACCT, Job, State, read_minutes, read_sacct, read_scontrol
 from infra.slurm.refusals import remedy
 
 SECONDS = 30.0
@@ -73,6 +73,18 @@ class Slurm:
         done = self._run("sbatch", "--test-only", str(script.absolute()))
         words = said(done)
         return f"{words} {remedy(words)}" if done.returncode and FOR_GOOD.search(words) else ""
+
+    def longest_minutes(self, partition: str | None) -> int | None:
+        """The time limit of a partition (None: of the default one), in minutes; None where it has none, or sinfo tells none.
+
+        sbatch takes a longer job as well, unless the cluster has EnforcePartLimits; it would wait for ever.
+        """
+        chosen = [f"--partition={partition}"] if partition else []
+        for line in self._answered("sinfo", "--noheader", "--format=%P|%l", *chosen).stdout.splitlines():
+            name, _, limit = line.strip().partition("|")
+            if partition or name.endswith("*"):
+                return read_minutes(limit)
+        return None
 
     def named(self, name: str) -> list[Job]:
         """The living jobs of this user that have exactly that name, newest last."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from infra.settings import Settings
 from infra.sites import load_slurm
-from infra.sites.slurm import SlurmSite
+from infra.sites.slurm import Allocation, SlurmSite
 from infra.slurm.commands import Slurm, SlurmUnreachable
+from infra.slurm.refusals import remedy
 from infra.slurm.script import Request, sbatch_text
 
 TEST_SITE = "slurm-dev"
@@ -39,12 +40,21 @@ def refusals(settings: Settings, stages: Collection[str]) -> list[str]:
             script = Path(folder) / f"{stage}.sbatch"
             script.write_text(sbatch_text(trial(site, stage, Path(folder))), encoding="utf-8")
             try:
-                words = slurm.objection(script)
+                words = slurm.objection(script) or too_long(slurm, site.stages[stage])
             except SlurmUnreachable:
                 break
             if words:
                 found.append(f"{stage}: {words}")
     return found
+
+
+def too_long(slurm: Slurm, asked: Allocation) -> str:
+    """That the walltime is above the partition's, which sbatch itself may not say; "" where it is not."""
+    longest = slurm.longest_minutes(asked.partition)
+    if longest is None or asked.walltime_minutes <= longest:
+        return ""
+    where = f"partition {asked.partition}" if asked.partition else "the default partition"
+    return f"{asked.walltime_minutes:,} minutes are above the {longest:,} of {where}. {remedy('time limit')}"
 
 
 def trial(site: SlurmSite, stage: str, folder: Path) -> Request:

@@ -118,6 +118,15 @@ class Job:
         return self.waiting and FOR_EVER.search(self.reason) is not None
 
 
+def read_minutes(limit: str) -> int | None:
+    """A time limit as sinfo prints it (`1-00:00:00`, `30:00`), in whole minutes; None where it is none (`infinite`)."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if found is None:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return (days * 24 + hours) * 60 + minutes
+
+
 def read_scontrol(text: str) -> Job:
     """A line of `scontrol show job --oneliner`. Raises `ServiceError` quoting what was not understood."""
     found = SCONTROL.fullmatch(text.strip())

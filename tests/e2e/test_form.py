@@ -79,13 +79,15 @@ def served(clone: Clone) -> Iterator[Pages]:
             break
     else:
         raise AssertionError("martlet ui ended before it was up")
-    yield Pages(clone, f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{mlflow}")
-    os.kill(process.pid, signal.SIGINT)
     try:
-        process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+        yield Pages(clone, f"http://127.0.0.1:{prefect}", f"http://127.0.0.1:{mlflow}")
+    finally:
+        os.kill(process.pid, signal.SIGINT)
+        try:
+            process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert process.returncode == 130
     wait_until_gone(clone)
 

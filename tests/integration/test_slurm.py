@@ -628,6 +628,12 @@ def test_interruptions_at_random_moments_leave_one_finished_job_and_no_step_twic
         assert steps == sorted(set(steps)), "a step was made twice, or the state went back"
 
 
+def rank_was_killed(training: Training, rank: int) -> bool:
+    """Kills it; true as well where there is none to kill any more."""
+    assert training.driver is not None
+    return training.kill_rank(rank) or training.driver.poll() is not None
+
+
 def interrupted(training: Training, chance: random.Random, cycles: int) -> int:
     """Drives a training to its end, with up to so many interruptions; returns how many are left of them."""
     while True:
@@ -639,7 +645,7 @@ def interrupted(training: Training, chance: random.Random, cycles: int) -> int:
             cycles -= 1
             how = chance.choice(["KILL", "KILL", "TERM", "TERM", "rank"])
             if how == "rank":
-                training.kill_rank(chance.choice([0, 1]))
+                training.wait_until(partial(rank_was_killed, training, chance.choice([0, 1])))
             training.send(signal.SIGTERM if how == "TERM" else signal.SIGKILL)
             continue
         assert code == 0, training.said()

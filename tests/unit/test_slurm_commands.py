@@ -12,7 +12,7 @@ import pytest
 
 from components.errors import ServiceError
 from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable, State
-from infra.slurm.jobs import Job, read_sacct, read_scontrol
+from infra.slurm.jobs import Job, read_minutes, read_sacct, read_scontrol
 from infra.slurm.refusals import remedy
 
 NUMBER = 4711
@@ -275,3 +275,10 @@ def test_a_job_is_kept_from_coming_back_before_it_is_cancelled(programs: Program
     programs.add("scancel", error="scancel: error: Kill job error on job id 4711: Access/permission denied", code=1)
     with pytest.raises(ServiceError, match=r"could not end job 4711: .*permission denied"):
         Slurm(None).cancel(NUMBER)
+
+
+@pytest.mark.parametrize(("limit", "minutes"), [
+    ("1-00:00:00", 1440), ("2-03:04:05", 3064), ("2:00:00", 120), ("30:00", 30), ("infinite", None), ("n/a", None),
+])
+def test_a_partitions_limit_is_read_in_minutes(limit: str, minutes: int | None) -> None:
+    assert read_minutes(limit) == minutes
