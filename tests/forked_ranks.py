@@ -66,8 +66,11 @@ def ask(launch: Launch) -> list[int]:
     assert server.stdout
     server.stdin.write(json.dumps(asdict(launch)) + "\n")
     server.stdin.flush()
-    answer: list[int] = json.loads(server.stdout.readline())
-    return answer
+    answer = server.stdout.readline()
+    if not answer:
+        raise WorkerFailed(f"the process that ranks are forked from ended with {server.wait()}: did something kill it?")
+    codes: list[int] = json.loads(answer)
+    return codes
 
 
 @cache

@@ -93,6 +93,7 @@ def test_a_deleted_output_comes_back_and_nothing_else_runs(line: tuple[Clone, st
 def test_what_ran_is_recoverable_from_git_alone(line: tuple[Clone, str]) -> None:
     clone, _ = line
     listed = subprocess.run(["git", "tag", "--list", "run/smoke-*"], cwd=clone.path, capture_output=True, text=True, check=True)
-    (tag,) = listed.stdout.split()
-    for name in ("params.yaml", "dvc.lock", "summary.md"):
-        subprocess.run(["git", "cat-file", "-e", f"{tag}:{name}"], cwd=clone.path, check=True)
+    assert listed.stdout
+    for tag in listed.stdout.split():
+        for name in ("params.yaml", "dvc.lock", "summary.md"):
+            subprocess.run(["git", "cat-file", "-e", f"{tag}:{name}"], cwd=clone.path, check=True)
