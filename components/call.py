@@ -51,8 +51,8 @@ def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer
     folder = context.scratch / "door"  # apart from the component's own files
     result, call_file = folder / "result", folder / "call.json"
     if not result.exists():
-        inputs = {name: path.absolute() for name, path in call.inputs.items()}
-        write_text(call_file, call.model_copy(update={"inputs": inputs, "output": result}).model_dump_json(indent=2))
+        # inputs stay relative to the workspace, which the job works in too: messages name them as they do here
+        write_text(call_file, call.model_copy(update={"output": result}).model_dump_json(indent=2))
         refusal = folder / REFUSAL
         refusal.unlink(missing_ok=True)
         try:

@@ -126,3 +126,16 @@ def main() -> None:
         sys.exit(f"error: {with_full_disk(str(error), home if home.exists() else Path())}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not interrupted(error):
+            raise
+        sys.exit(130)
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: Prefect stumbles over itself where it comes between two tasks."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

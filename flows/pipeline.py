@@ -54,7 +54,7 @@ class Pipeline:
 
     def changed(self) -> set[str]:
         """The stages that have something to do, as far as is known before any of them runs."""
-        return set(self.repo.status())
+        return {address.rpartition(":")[2] for address in self.repo.status()}  # with the path of dvc.yaml, from elsewhere
 
     def push(self) -> int:
         """Copies what the remote lacks, the run cache too; returns how many files."""

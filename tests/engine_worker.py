@@ -38,7 +38,7 @@ def probe(attempt: Any) -> None:
 
 
 class Watch:
-    """Sees each update coming: keeps the first gradient, every learning rate, and how often a layer was computed."""
+    """Sees each update coming: keeps the first gradient, every learning rate, and how often training computed a layer."""
 
     def __init__(self, engine: Any) -> None:
         self.engine, self.update = engine, engine.step
@@ -48,8 +48,8 @@ class Watch:
         engine.step = self.step
         engine.module.model.layers[0].self_attn.o_proj.register_forward_hook(self.count)
 
-    def count(self, *_: Any) -> None:
-        self.calls += 1
+    def count(self, layer: Any, *_: Any) -> None:
+        self.calls += layer.training  # held-out text is measured without
 
     def step(self) -> None:
         from deepspeed.utils import safe_get_full_grad

@@ -60,6 +60,6 @@ def too_long(slurm: Slurm, asked: Allocation) -> str:
 def trial(site: SlurmSite, stage: str, folder: Path) -> Request:
     """A job that asks for what the stage's would."""
     return Request(
-        name=f"martlet-{stage}", comment="", folder=folder, workspace=folder, python=Path(sys.executable),
+        name=f"martlet-{stage}", comment="never submitted", folder=folder, workspace=folder, python=Path(sys.executable),
         allocation=site.stages[stage], site=site, environment={}, exclude=(),
     )
