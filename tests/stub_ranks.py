@@ -2,7 +2,7 @@
 
 `history` in the folder gets a line for each step that rank 0 makes: job, restart, step, ranks. A test may put files there:
 `deaf`: the ranks ignore the signals that ask for an end; `enough`: the step at hand is the last; `fail-RANK`, `die-RANK`: the
-step after which this rank fails by itself or is killed (0: before its first one, at each start).
+step after which this rank fails by itself or is killed (0: before its first one, at each start); `die-NODE`: all on that node.
 """
 
 import json
@@ -57,10 +57,10 @@ def tell(folder: Path, done: int, steps: int) -> None:
 
 def blow_up(folder: Path, rank: int, done: int) -> None:
     """As a test asks for."""
-    for name in ("fail", "die"):
-        asked = folder / f"{name}-{rank}"
+    for name in (f"fail-{rank}", f"die-{rank}", f"die-{os.environ['SLURMD_NODENAME']}"):
+        asked = folder / name
         if asked.exists() and int(asked.read_text()) == done:
-            if name == "die":
+            if name.startswith("die"):
                 os.kill(os.getpid(), signal.SIGKILL)
             sys.stderr.write("what went wrong is here\n")
             raise ValueError(f"rank {rank} does not like step {done}")

@@ -55,6 +55,7 @@ class SlurmJobs:
         self.slurm = slurm
         self._asked_to_end = threading.Event()
         self._kept_away: set[tuple[int, int, bool]] = set()
+        self._needed: list[str] = []
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
@@ -170,7 +171,7 @@ class SlurmJobs:
         before = read_submissions(folder)
         asked = Submission(asked=time.time(), job=None)
         write_submissions(folder, [*before, asked])
-        exclude = failing_nodes(read_attempts(folder))
+        exclude = failing_nodes(read_attempts(folder), time.time())
         try:
             number = self._handed_in(self._script(environment, exclude))
         except SlurmRefused as error:
@@ -223,15 +224,16 @@ class SlurmJobs:
 
     def _keep_away(self, job: Job) -> None:
         """Keeps a requeued job from the nodes that it was lost on more than once, unless it cannot run without them."""
-        nodes = failing_nodes(read_attempts(self.place.folder)) if job.waiting else []
+        nodes = failing_nodes(read_attempts(self.place.folder), time.time()) if job.waiting else []
         is_impossible = job.reason == TOO_FEW
         step = (job.number, job.restarts, is_impossible)
-        if not nodes or step in self._kept_away:
+        if not nodes or nodes == self._needed or step in self._kept_away:
             return
         can = "cannot keep" if is_impossible else "keeps"
         words = f"job {job.number} {can} away from {', '.join(nodes)}, where it was lost more than once"
         try:
             self.slurm.exclude(job.number, [] if is_impossible else nodes)
+            self._needed = nodes if is_impossible else []
             say(words)
         except SlurmUnreachable:
             return

@@ -17,6 +17,8 @@ from components.formats.files import write_json, write_text
 from infra.sites.slurm import Allocation, SlurmSite
 
 PROGRESS = re.compile(rb'^@progress \{"done": (\d+)', re.MULTILINE)
+LATE_SECONDS = 24 * 3600.0
+"""How long a node's failures count."""
 LOG_BYTES = 1024 * 1024
 """Of a log's end: what is searched for the last progress line, which is printed twice a second."""
 
@@ -128,9 +130,13 @@ def done_so_far(folder: Path) -> int:
     return int(found[-1]) if found else 0
 
 
-def failing_nodes(attempts: Sequence[Attempt]) -> list[str]:
-    """Nodes on which two or more attempts were lost, in alphabetical order: a third should not begin there."""
-    lost = [attempt.node for attempt in attempts if attempt.verdict == "lost" and attempt.node]
+def failing_nodes(attempts: Sequence[Attempt], now: float) -> list[str]:
+    """Nodes on which two or more attempts were lost of late, in alphabetical order: a third should not begin there.
+
+    `now`: seconds since 1970. What is older than a day is forgotten, for a node may have been mended.
+    """
+    late = [attempt for attempt in attempts if attempt.ended is not None and now - attempt.ended < LATE_SECONDS]
+    lost = [attempt.node for attempt in late if attempt.verdict == "lost" and attempt.node]
     return sorted({node for node in lost if lost.count(node) > 1})
 
 

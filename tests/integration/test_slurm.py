@@ -229,11 +229,11 @@ STORIES: dict[str, dict[str, Any]] = {
     "over its limit": {},
     "controller": {},
     "forgotten": {},
-    "refused node": {},
+    "refused node": {"failures_forgiven": 20},
 }
 """Jobs that begin together, and what their sites have of their own."""
 ASKED = {
-    "killed rank": {"die-1": 4}, "killed too often": {"die-0": 0}, "bad node": {"die-1": 0}, "own fault": {"fail-3": 6},
+    "killed rank": {"die-1": 4}, "killed too often": {"die-0": 0}, "bad node": {"die-node2": 0}, "own fault": {"fail-3": 6},
     "cancelled, deaf": {"deaf": 1}, "over its limit": {"deaf": 1}, "refused node": {"die-1": 0},
 }  # fmt: skip
 """Files for the stub ranks."""
@@ -367,21 +367,35 @@ def test_a_job_that_loses_ranks_more_often_than_is_forgiven_ends_with_one_messag
 
 def test_the_third_start_keeps_away_from_a_node_that_two_were_lost_on(stories: dict[str, Training]) -> None:
     training = stories["bad node"]
-    training.wait_until(lambda: len(training.attempts()) >= 3)
+    training.wait_until(partial(is_lost_twice, training))
+    training.wait_until(lambda: bool(training.attempts()[-1].ended is None and training.history()))
     training.finish_now()
-    assert f"job {training.job()} keeps away from node2, where it was lost more than once" in training.said()
-    assert [(each.verdict, each.nodes) for each in training.attempts()] == [
-        ("lost", ("node1", "node2")), ("lost", ("node1", "node2")), ("finished", ("node1",)),
-    ]  # fmt: skip
+    assert training.said().count(f"job {training.job()} keeps away from node2, where it was lost more than once") == 1
+    last = training.attempts()[-1]
+    assert (last.verdict, last.nodes) == ("finished", ("node1",))
     training.check_steps()
+
+
+def is_lost_twice(training: Training) -> bool:
+    """Whether node2 took it down twice; sends it there again where Slurm gave it node1 alone, the first that was free."""
+    attempts = training.attempts()
+    lost = [each for each in attempts if each.verdict == "lost"]
+    assert {each.node for each in lost} <= {"node2"}
+    last = attempts[-1] if attempts else None
+    if len(lost) < 2 and last is not None and last.nodes == ("node1",) and last.ended is None:
+        training.cluster.command("scontrol", "requeue", str(training.job()))
+        training.wait_until(lambda: training.attempts()[-1].ended is not None)
+    return len(lost) >= 2
 
 
 def test_a_node_is_not_kept_away_from_where_the_job_could_not_run_without_it(stories: dict[str, Training]) -> None:
     training = stories["refused node"]
-    training.wait_until(lambda: len(training.attempts()) >= 3)
+    training.wait_until(lambda: len(training.attempts()) >= 4)
     (training.state / "die-1").unlink()
     training.finish_now()
-    assert f"job {training.job()} cannot keep away from node2, where it was lost more than once" in training.said()
+    for words in ("keeps", "cannot keep"):  # once each: what did not work is not tried at every start
+        said = f"job {training.job()} {words} away from node2, where it was lost more than once"
+        assert training.said().count(said) == 1
     assert {each.nodes for each in training.attempts()} == {("node1", "node2")}
     assert training.submitted() == 1
 

@@ -74,7 +74,9 @@ def test_attempts_of_an_earlier_request_do_not_count() -> None:
 
 def test_a_node_that_two_attempts_were_lost_on_is_a_failing_one() -> None:
     lost = [attempt("lost", node=node) for node in ("node2", "node3", "node2", None, None)]
-    assert failing_nodes([*lost, attempt("failed", node="node3"), attempt("stopped", node="node3")]) == ["node2"]
+    attempts = [*lost, attempt("failed", node="node3"), attempt("stopped", node="node3")]
+    assert failing_nodes(attempts, now=4.0) == ["node2"]
+    assert failing_nodes(attempts, now=4.0 + 24 * 3600) == []
 
 
 def test_only_ranks_that_say_so_have_finished(tmp_path: Path) -> None:
