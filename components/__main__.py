@@ -94,6 +94,8 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         record.write(partial)
         if context.journal.metrics.exists():
             shutil.copyfile(context.journal.metrics, partial / "metrics.jsonl")
+        if jobs is not None:
+            jobs.copy_papers(partial / "job")
     context.journal.say(record.headline)
 
 

@@ -51,7 +51,7 @@ def submit(queue: Slurm, folder: Path, text: str, *options: str) -> int:
     script = folder / "job.sh"
     directives = [f"#SBATCH {option}" for option in (f"--output={folder}/%j.log", *options)]
     script.write_text("\n".join(["#!/bin/sh", *directives, text, ""]), encoding="utf-8")
-    return queue.submit(script)
+    return queue.submit(script, "train")
 
 
 def wait_for(queue: Slurm, number: int, *states: State) -> Job:

@@ -40,11 +40,6 @@ def deal(measurements: Sequence[Measurement], ranks: int) -> list[list[Measureme
     return shares
 
 
-def device_of(local_rank: int, gpus: int) -> str:
-    """The GPU of a rank that sees so many: all of its node, or its own alone; the CPU where there is none."""
-    return f"cuda:{local_rank % gpus}" if gpus else "cpu"
-
-
 def benchmark_cost(benchmark: CheckedBenchmark) -> int:
     """Bytes of all prompts, as often as they are read, and all that may be generated."""
     config = read_task(benchmark.task_file)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError, MartletError
 from components.evaluate.call import Call, Outcome
+from components.evaluate.seats import largest_weights, take_seat
 from components.evaluate.share import deal
 from components.evaluate.worker_watch import Signals, Stopped, Watch
 from components.formats.files import write_text
@@ -38,11 +39,14 @@ def main(arguments: list[str]) -> int:
 def measure_share(call: Call, watch: Watch) -> None:
     """What is left of this rank's share. Raises `Stopped`."""
     left = call.left()
-    share = [each for each in deal(call.measurements, watch.ranks)[watch.rank] if each in left]
-    if share:
-        from components.evaluate.worker_measure import measure
+    if not left:
+        return
+    from components.evaluate.worker_measure import measure, seen_gpus  # torch takes seconds
 
-        measure(call, share, watch)
+    seat = take_seat(watch.place, seen_gpus(), largest_weights(call.models.values()))
+    share = deal(call.measurements, seat.seats)[seat.number] if seat else []
+    if seat and (wanted := [each for each in share if each in left]):
+        measure(call, wanted, seat.devices, watch)
 
 
 def leave(call: Call, outcome: Outcome) -> None:

@@ -72,8 +72,8 @@ class Ruler:
         first = min(window.start for window in batch) - 1
         rows = [list(window.tokens) + [0] * (longest - len(window.tokens)) for window in batch]
         tokens = torch.tensor(rows, device=self.model.device)
-        kept = torch.arange(first, longest - 1, device=self.model.device)
-        logits = self.model(tokens, logits_to_keep=kept).logits
+        # a number, and not the positions: where the model lies on several GPUs, it is the last that would need them
+        logits = self.model(tokens, logits_to_keep=longest - first).logits
         nats = 0.0
         for window, row, scores in zip(batch, tokens, logits, strict=True):
             # row by row: one float32 copy of a window's logits at a time

@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from components.evaluate.call import Answers, Call, Measured, Measurement, TextLength, read_json
-from components.evaluate.share import device_of
 from components.evaluate.texts import count_bytes
 from components.evaluate.worker_bits import Ruler
 from components.evaluate.worker_harness import HarnessModel, ask, kept_warnings, load_tasks
@@ -22,7 +21,7 @@ from components.evaluate.worker_tokenizer import auto_tokenizer, check_tokenizer
 from components.evaluate.worker_watch import Watch
 
 
-def measure(call: Call, share: Sequence[Measurement], watch: Watch) -> None:
+def measure(call: Call, share: Sequence[Measurement], devices: Sequence[str], watch: Watch) -> None:
     """Makes the measurements of one rank, model by model. Raises `TokenizerMismatch` before any model is loaded."""
     torch.manual_seed(call.asking.seed)
     transformers_logging.disable_progress_bar()
@@ -31,10 +30,10 @@ def measure(call: Call, share: Sequence[Measurement], watch: Watch) -> None:
     for name in wanted:
         check_tokenizer(call.models[name])
     asked = {each.name for each in share if each.of == "benchmark"}
-    with fresh_folder(call.scratch / f"datasets-{watch.rank}") as cache:
+    with fresh_folder(call.scratch / f"datasets-{watch.place.rank}") as cache:
         tasks = load_tasks([each for each in call.benchmarks if each.name in asked], cache)
         for name, measurements in wanted.items():
-            measure_model(Subject(call, name, watch), measurements, tasks)
+            measure_model(Subject(call, name, devices, watch), measurements, tasks)
 
 
 def measure_model(subject: "Subject", measurements: Sequence[Measurement], tasks: Mapping[str, Any]) -> None:
@@ -57,9 +56,9 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 class Subject:
     """A loaded model, and what is measured of it."""
 
-    def __init__(self, call: Call, name: str, watch: Watch) -> None:
+    def __init__(self, call: Call, name: str, devices: Sequence[str], watch: Watch) -> None:
         self.call, self.name, self.watch = call, name, watch
-        model, tokenizer = load_model(call.models[name], watch.local_rank)
+        model, tokenizer = load_model(call.models[name], devices)
         with kept_warnings() as self.warnings:
             self.harness = HarnessModel(model, tokenizer, call.asking, watch.at(name))
         self.ruler = Ruler(model, tokenizer, self.harness.max_length, call.asking.batch_size)
@@ -88,9 +87,22 @@ class Subject:
         return TextLength(**self.facts, bits_per_byte=round(bits / count_bytes(texts), 6), tokens=tokens)
 
 
-def load_model(folder: Path, local_rank: int) -> tuple[Any, Any]:
-    """The model on the rank's GPU in the checkpoint's own dtype, or on the CPU in float32; and its tokenizer."""
-    gpus = torch.cuda.device_count()
-    dtype: Any = "auto" if gpus else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
-    return model.to(device_of(local_rank, gpus)).eval(), auto_tokenizer(folder)
+def seen_gpus() -> list[int]:
+    """The memory of each GPU that this process sees, in bytes."""
+    return [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
+
+
+def load_model(folder: Path, devices: Sequence[str]) -> tuple[Any, Any]:
+    """The model in its own dtype, its layers shared out among the GPUs evenly, or on the CPU in float32; and its tokenizer."""
+    dtype: Any = torch.float32 if devices[0] == "cpu" else "auto"
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **placed(devices))
+    return model.eval(), auto_tokenizer(folder)
+
+
+def placed(devices: Sequence[str]) -> dict[str, Any]:
+    """`from_pretrained`'s words for one device, or for several with nothing left to the host's memory."""
+    if len(devices) == 1:
+        return {"device_map": {"": devices[0]}}
+    gpus = [torch.device(device).index for device in devices]
+    room = {gpu: torch.cuda.get_device_properties(gpu).total_memory for gpu in gpus}
+    return {"device_map": "balanced", "max_memory": {**room, "cpu": 0}}

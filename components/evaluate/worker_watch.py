@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from components.evaluate.call import Call
+from components.evaluate.seats import Place
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 PROGRESS_SECONDS = 0.5
@@ -39,8 +40,7 @@ class Watch:
 
     def __init__(self, call: Call, signals: Signals) -> None:
         self.call, self.signals = call, signals
-        self.rank, self.ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        self.local_rank = int(os.environ["LOCAL_RANK"])
+        self.place = Place(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
         self.printed = -PROGRESS_SECONDS
 
     def at(self, what: str) -> Callable[[int, int], None]:
@@ -51,7 +51,7 @@ class Watch:
         """Says how many measurements all ranks have made, now and then. Raises `Stopped` where a signal came."""
         if self.signals.came:
             raise Stopped(self.signals.came)
-        if self.rank == 0 and time.monotonic() - self.printed >= PROGRESS_SECONDS:
+        if self.place.rank == 0 and time.monotonic() - self.printed >= PROGRESS_SECONDS:
             self.printed = time.monotonic()
             total = len(self.call.measurements)
             progress = {"done": total - len(self.call.left()), "total": total, "text": f"measurements; {text}"}

@@ -52,27 +52,27 @@ class Slurm:
         self.configuration = configuration
         self.seconds = seconds
 
-    def submit(self, script: Path, held: int | None = None) -> int:
-        """Hands a batch script in; returns the job's number. sbatch keeps the file descriptor `held` open to its own end.
+    def submit(self, script: Path, stage: str, held: int | None = None) -> int:
+        """Hands a stage's batch script in; returns the job's number. sbatch keeps the descriptor `held` open to its own end.
 
         Raises `SlurmRefused`. After `SlurmUnreachable` the job may be there all the same: look for its name.
         """
         done = self._run("sbatch", "--parsable", str(script.absolute()), held=held)
         if done.returncode:
             words = said(done)
-            raise SlurmRefused(f"Slurm refused {script}: {words} {remedy(words)}")
+            raise SlurmRefused(f"Slurm refused {script}: {words} {remedy(words, stage)}")
         if not (found := NUMBER.search(done.stdout)):
             raise ServiceError(f"sbatch took {script} and printed no number: {done.stdout.strip()!r}. See `squeue --me`.")
         return int(found[1])
 
-    def objection(self, script: Path) -> str:
-        """Why Slurm would never take a script, and the next step; "" where it may. Submits nothing.
+    def objection(self, script: Path, stage: str) -> str:
+        """Why Slurm would never take a stage's script, and the next step; "" where it may. Submits nothing.
 
         What may pass does not count: of nodes that are down for now it says the same as of such as there are none.
         """
         done = self._run("sbatch", "--test-only", str(script.absolute()))
         words = said(done)
-        return f"{words} {remedy(words)}" if done.returncode and FOR_GOOD.search(words) else ""
+        return f"{words} {remedy(words, stage)}" if done.returncode and FOR_GOOD.search(words) else ""
 
     def longest_minutes(self, partition: str | None) -> int | None:
         """The time limit of a partition (None: of the default one), in minutes; None where it has none, or sinfo tells none.

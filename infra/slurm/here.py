@@ -40,7 +40,7 @@ def refusals(settings: Settings, stages: Collection[str]) -> list[str]:
             script = Path(folder) / f"{stage}.sbatch"
             script.write_text(sbatch_text(trial(site, stage, Path(folder))), encoding="utf-8")
             try:
-                words = slurm.objection(script) or too_long(slurm, site.stages[stage])
+                words = slurm.objection(script, stage) or too_long(slurm, stage, site.stages[stage])
             except SlurmUnreachable:
                 break
             if words:
@@ -48,13 +48,13 @@ def refusals(settings: Settings, stages: Collection[str]) -> list[str]:
     return found
 
 
-def too_long(slurm: Slurm, asked: Allocation) -> str:
+def too_long(slurm: Slurm, stage: str, asked: Allocation) -> str:
     """That the walltime is above the partition's, which sbatch itself may not say; "" where it is not."""
     longest = slurm.longest_minutes(asked.partition)
     if longest is None or asked.walltime_minutes <= longest:
         return ""
     where = f"partition {asked.partition}" if asked.partition else "the default partition"
-    return f"{asked.walltime_minutes:,} minutes are above the {longest:,} of {where}. {remedy('time limit')}"
+    return f"{asked.walltime_minutes:,} minutes are above the {longest:,} of {where}. {remedy('time limit', stage)}"
 
 
 def trial(site: SlurmSite, stage: str, folder: Path) -> Request:

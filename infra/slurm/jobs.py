@@ -114,7 +114,7 @@ class Job:
 
     @property
     def stuck(self) -> bool:
-        """Whether it waits for what will hardly come: somebody should be told, with `infra.slurm.refusals.remedy(reason)`."""
+        """Whether it waits for what will hardly come: somebody should be told, with `infra.slurm.refusals.remedy`."""
         return self.waiting and FOR_EVER.search(self.reason) is not None
 
 

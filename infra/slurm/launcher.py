@@ -25,6 +25,7 @@ from infra.slurm.place import Asked, Place, request_of
 from infra.slurm.records import (
     Call,
     Submission,
+    copy_papers,
     failing_nodes,
     read_attempts,
     read_call,
@@ -72,7 +73,7 @@ class SlurmJobs:
             module=module, arguments=tuple(arguments), outcome=outcome, allocation=self.allocation, site=self.site,
             attempts_before=0,
         )
-        watcher = Watcher(self.place.folder, self.site.poll_seconds)
+        watcher = Watcher(self.place, self.site.poll_seconds)
         with self._listening():
             self._wait_for_sbatch()
             job = self._living()
@@ -87,6 +88,10 @@ class SlurmJobs:
     def usage(self, metrics: Path) -> Usage | None:
         """What the jobs took, once the work is done; None where none was needed. `metrics` are those of a training."""
         return read_usage(self.place.scratch, metrics, self.allocation, self.site)
+
+    def copy_papers(self, target: Path) -> None:
+        """Copies the script and the records of the jobs into a folder, beside the output that they made."""
+        copy_papers(self.place.folder, target)
 
     def _check(self, processes: int) -> None:
         """Raises `ParameterError` where the site contradicts itself or the disk is no shared one."""
@@ -134,7 +139,10 @@ class SlurmJobs:
         while True:
             try:
                 found = self.slurm.named(self.place.name)
-                return found[-1] if found else None
+                for late in found[1:]:  # an sbatch whose answer was lost; it waits for the first to end
+                    say(f"job {late.number} is one too many: ending it")
+                    self.slurm.cancel(late.number)
+                return found[0] if found else None
             except SlurmUnreachable as error:
                 self._wait_for_slurm(error)
 
@@ -195,7 +203,7 @@ class SlurmJobs:
         while True:
             try:
                 with self._submitting() as lock:
-                    return self.slurm.submit(script, lock)
+                    return self.slurm.submit(script, self.place.stage, lock)
             except SlurmUnreachable as error:
                 self._wait_for_slurm(error)
                 if (job := self._living()) is not None:

@@ -7,6 +7,7 @@ leaves no end: the `heartbeat` file's time is the last that is known of it.
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,14 @@ class Attempt(Fields):
     words: str
     done: int
     """How far its last progress line said it was."""
+
+
+def copy_papers(folder: Path, target: Path) -> None:
+    """Copies what an auditor asks for of a job's folder: its script, what it was given, each start and what they took."""
+    names = ("job.sbatch", "submissions.json", "attempts.jsonl", "usage.json", "environment-*.json")
+    for path in sorted(path for name in names for path in folder.glob(name)):
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / path.name)
 
 
 def write_call(folder: Path, call: Call) -> None:

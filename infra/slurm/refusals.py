@@ -29,10 +29,11 @@ REMEDIES = {
     r"qos":
         "Set slurm.stages.STAGE.qos to one that you may use there (`sacctmgr show qos`).",
 }  # fmt: skip
-"""What Slurm says, in lower case, and what to do. The first that fits counts, so narrow ones come first."""
+"""What Slurm says, in lower case, and what to do to STAGE's part. The first that fits counts, so narrow ones come first."""
 
 
-def remedy(words: str) -> str:
-    """The next step for Slurm's words of refusal, or for its reason to let a job wait for ever."""
+def remedy(words: str, stage: str) -> str:
+    """The next step for Slurm's words of refusal of a stage's job, or for its reason to let it wait for ever."""
     found = (step for pattern, step in REMEDIES.items() if re.search(pattern, words.lower()))
-    return next(found, "Change what slurm.stages of the site's file asks for accordingly.")
+    step = next(found, "Change what slurm.stages.STAGE of the site's file asks for accordingly.")
+    return step.replace("STAGE", stage)

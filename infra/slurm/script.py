@@ -78,6 +78,7 @@ def options(request: Request) -> Iterator[tuple[str, str]]:
     yield "time", f"{asked.walltime_minutes}"
     yield "signal", f"USR2@{site.signal_seconds}"  # to every process of the ranks; with B: only to the batch shell
     yield "requeue", ""
+    yield "dependency", "singleton"  # should one too many arrive late, it waits, finds the work done, and ends
     yield "open-mode", "append"
     yield "output", slurm_pattern(request.folder / "batch.log")
     if request.exclude:

@@ -4,11 +4,11 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from infra.journal import JOB_MARK
 from infra.slurm.commands import SlurmUnreachable
 from infra.slurm.jobs import Job
+from infra.slurm.place import Place
 from infra.slurm.refusals import remedy
 
 SILENCE_SECONDS = 300.0
@@ -18,11 +18,11 @@ SILENCE_SECONDS = 300.0
 class Watcher:
     """What was shown of one job so far."""
 
-    def __init__(self, folder: Path, poll_seconds: float) -> None:
+    def __init__(self, place: Place, poll_seconds: float) -> None:
         """What rank 0 printed before is not shown again."""
-        self.folder = folder
-        self.log = folder / "logs" / "rank-0.log"
-        self.heartbeat = folder / "heartbeat"
+        self.stage, self.folder = place.stage, place.folder
+        self.log = self.folder / "logs" / "rank-0.log"
+        self.heartbeat = self.folder / "heartbeat"
         self.poll_seconds = poll_seconds
         self.read = self.log.stat().st_size if self.log.exists() else 0
         self.shown = ""
@@ -30,7 +30,7 @@ class Watcher:
 
     def show(self, job: Job) -> None:
         """Says what changed: why it waits and until when, where it runs, that it was started again."""
-        if (words := describe(job)) != self.shown:
+        if (words := describe(job, self.stage)) != self.shown:
             self.shown = words
             say(words)
             say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
@@ -65,12 +65,12 @@ class Watcher:
             say("Slurm answers again")
 
 
-def describe(job: Job) -> str:
-    """A job's state in words."""
+def describe(job: Job, stage: str) -> str:
+    """A stage's job's state in words."""
     again = f", after {job.restarts} restarts" if job.restarts else ""
     if job.waiting:
         expected = f", expected to start {clock(job.start)}" if job.start else ""
-        advice = f"; it may wait for ever. {remedy(job.reason)}" if job.stuck else ""
+        advice = f"; it may wait for ever. {remedy(job.reason, stage)}" if job.stuck else ""
         return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
     where = f" on {job.nodes}" if job.nodes else ""
     return f"job {job.number} is {job.state.lower()}{where}{again}"

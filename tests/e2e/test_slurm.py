@@ -98,6 +98,8 @@ def test_jobs_compute_what_this_machine_computes(first: Orchestrator, undisturbe
     (ours,) = first.workspaces
     for stage in JOBS:
         assert [job.state for job in first.jobs(stage)] == [State.COMPLETED], stage
+        script = ours / "artifacts" / "records" / stage / "job" / "job.sbatch"
+        assert f"#SBATCH --job-name=martlet-{stage}-" in script.read_text(encoding="utf-8")
     assert record(ours, "train")["site"] == "slurm-dev"
     for stage in ("collect", "clean", "pack_base", "pack"):
         assert record(ours, stage)["output"] == record(undisturbed, stage)["output"]
@@ -229,7 +231,7 @@ def test_a_site_that_cannot_work_is_refused_before_anything_is_computed(
     changed = site.replace("{partition: low", "{partition: lowest")
     (odd.path / "infra" / "sites" / "odd.yaml").write_text(changed, encoding="utf-8")
     done = odd.run("run", "tiny", MARTLET_SITE="odd", **cluster.environment())
-    refused(done, "odd.yaml", "invalid partition specified: lowest", "slurm.stages.STAGE.partition", "sinfo")
+    refused(done, "odd.yaml", "invalid partition specified: lowest", "slurm.stages.clean.partition", "sinfo")
     changed = site.replace("walltime_minutes: 30", "walltime_minutes: 12960")
     (odd.path / "infra" / "sites" / "odd.yaml").write_text(changed, encoding="utf-8")
     done = odd.run("run", "tiny", MARTLET_SITE="odd", **cluster.environment())

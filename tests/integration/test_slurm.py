@@ -218,6 +218,7 @@ def slurm(own_cluster: Cluster) -> Slurm:
 STORIES: dict[str, dict[str, Any]] = {
     "finishing": {"tasks_per_node": 2},
     "followed": {},
+    "twice": {},
     "left alone": {},
     "killed rank": {},
     "killed too often": {"failures_forgiven": 1},
@@ -300,6 +301,22 @@ def test_after_a_kill_of_the_watcher_a_new_one_follows_the_same_job(stories: dic
     training.wait_until(lambda: "computes this already (running): following it" in training.said())
     training.finish_now()
     assert training.submitted() == 1
+    training.check_steps()
+
+
+def test_a_submission_that_arrives_late_waits_and_is_ended_by_the_next_watcher(
+    stories: dict[str, Training], slurm: Slurm
+) -> None:
+    training = stories["twice"]
+    training.wait_for_step(3)
+    late = slurm.submit(training.job_folder / "job.sbatch", "train")
+    training.wait_until(lambda: (job := slurm.job(late)) is not None and job.reason == "Dependency")
+    assert training.send(signal.SIGKILL) == -signal.SIGKILL
+    training.start()
+    training.wait_until(lambda: f"job {late} is one too many: ending it" in training.said())
+    assert training.finish_now().count("computes this already (running): following it") == 1
+    wait_for(slurm, late, State.CANCELLED)
+    assert [(each.job, each.verdict) for each in training.attempts()] == [(training.job(), "finished")]
     training.check_steps()
 
 
@@ -493,7 +510,7 @@ def test_a_walltime_above_the_partitions_is_told_with_the_key_to_change(
 ) -> None:
     training = Training(own_cluster, tmp_path / "training", "toolong", {"walltime_minutes": 9 * 1440}).start()
     training.wait_until(lambda: "waits (PartitionTimeLimit" in training.said())
-    assert "Lower slurm.stages.STAGE.walltime_minutes to what the partition allows" in training.said()
+    assert "Lower slurm.stages.train.walltime_minutes to what the partition allows" in training.said()
     training.driven.cancelled.touch()
     assert training.send(signal.SIGTERM) == 1
     assert slurm.named(training.name) == []

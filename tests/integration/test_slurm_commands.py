@@ -49,7 +49,7 @@ def test_a_job_finds_its_folders_and_words_whatever_they_are_made_of(queue: Slur
     folder = tmp_path / HOSTILE
     folder.mkdir()
     request = replace(request_for("smoke", "slurm-dev", "clean"), folder=folder / "job 100 % %j", comment=HOSTILE)
-    number = queue.submit(written(with_site(request, environment={"THEIRS": HOSTILE}), folder))
+    number = queue.submit(written(with_site(request, environment={"THEIRS": HOSTILE}), folder), "train")
     assert [job.number for job in queue.named(request.name)] in ([number], [])
     job = wait_for(queue, number, State.COMPLETED, State.FAILED)
     lines = (request.folder / "batch.log").read_text(encoding="utf-8").splitlines()
@@ -63,7 +63,7 @@ def test_a_job_finds_its_folders_and_words_whatever_they_are_made_of(queue: Slur
 
 
 @pytest.mark.parametrize(("changes", "words", "key"), [
-    ({"partition": "nope"}, "Invalid partition name specified", "STAGE.partition"),
+    ({"partition": "nope"}, "Invalid partition name specified", "slurm.stages.train.partition"),
     ({"gpus_per_node": 9}, "Requested node configuration is not available", "gpus_per_node"),
     ({"memory_mib_per_node": 10**8}, "Memory specification can not be satisfied", "memory_mib_per_node"),
 ])
@@ -72,14 +72,14 @@ def test_a_refusal_is_slurms_words_and_the_key_to_change(
 ) -> None:
     request = replace(with_allocation(request_for("smoke", "slurm-dev"), **changes), folder=tmp_path / "job")
     with pytest.raises(SlurmRefused, match=words) as caught:
-        queue.submit(written(request, tmp_path))
+        queue.submit(written(request, tmp_path), "train")
     assert key in str(caught.value)
     assert queue.named(request.name) == []
 
 
 def test_a_walltime_beyond_the_partitions_is_taken_and_told_from_waiting(queue: Slurm, tmp_path: Path) -> None:
     request = replace(with_allocation(request_for("smoke", "slurm-dev"), walltime_minutes=9 * 1440), folder=tmp_path / "job")
-    number = queue.submit(written(request, tmp_path))
+    number = queue.submit(written(request, tmp_path), "train")
 
     def is_stuck() -> bool:
         job = queue.job(number)
@@ -88,7 +88,7 @@ def test_a_walltime_beyond_the_partitions_is_taken_and_told_from_waiting(queue: 
     wait_until(is_stuck, lambda: str(queue.job(number)))
     job = queue.named(request.name)[-1]
     assert (job.state, job.reason) == (State.PENDING, "PartitionTimeLimit")
-    assert "walltime_minutes" in remedy(job.reason)
+    assert "walltime_minutes" in remedy(job.reason, "train")
 
 
 def test_a_killed_job_ends_its_ranks_at_once_and_does_not_come_back(queue: Slurm, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from flows.board import Artifact, Board, key_of
 from flows.display import Display
 from infra.journal import JOB_MARK, MARK
 from infra.slurm.jobs import Job
+from infra.slurm.place import Place
 from infra.slurm.watch import Watcher
 
 
@@ -156,7 +157,8 @@ def test_what_was_said_last_is_sent_though_a_round_was_just_made(page: Page, tmp
 def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_for_the_page(
     board: Board, page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Watcher(tmp_path / "job", poll_seconds=1).show(Job.just_submitted(12, "martlet-train-1"))
+    place = Place(stage="train", run="tiny", fingerprint="1", scratch=tmp_path, workspace=tmp_path, cancelled=tmp_path / "x")
+    Watcher(place, poll_seconds=1).show(Job.just_submitted(12, "martlet-train-1"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "job 12 waits (None)"
     display = Display()

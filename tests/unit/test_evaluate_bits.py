@@ -33,8 +33,8 @@ class Uniform(torch.nn.Module):
         self.config = SimpleNamespace(vocab_size=pieces)
         self.device = torch.device("cpu")
 
-    def forward(self, tokens: torch.Tensor, logits_to_keep: torch.Tensor) -> Any:
-        return SimpleNamespace(logits=torch.zeros(len(tokens), len(logits_to_keep), self.config.vocab_size))
+    def forward(self, tokens: torch.Tensor, logits_to_keep: int) -> Any:
+        return SimpleNamespace(logits=torch.zeros(len(tokens), logits_to_keep, self.config.vocab_size))
 
 
 class Chunks:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from components.evaluate.benchmarks import find_benchmarks
 from components.evaluate.call import Measurement
 from components.evaluate.lm_eval import Benchmark
-from components.evaluate.share import deal, device_of, measurements_of
+from components.evaluate.share import deal, measurements_of
 
 COSTS = st.lists(st.integers(1, 1000), max_size=30)
 
@@ -45,9 +45,3 @@ def test_what_generates_or_reads_each_choice_is_expected_to_take_longer(name: st
 def test_two_ranks_take_a_model_each() -> None:
     shares = deal(measurements_of(["base", "model"], [], {"ja": ["語" * 100], "en": ["word" * 50]}), 2)
     assert [{each.model for each in share} for share in shares] == [{"base"}, {"model"}]
-
-
-def test_each_rank_of_a_node_has_a_gpu_of_its_own_whether_it_sees_all_or_one() -> None:
-    assert [device_of(rank, 4) for rank in range(4)] == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
-    assert [device_of(rank, 1) for rank in range(4)] == ["cuda:0"] * 4
-    assert device_of(1, 0) == "cpu"

@@ -153,7 +153,7 @@ def test_a_hanging_command_is_given_up_and_means_unknown(programs: Programs) -> 
     for name in ("scontrol", "sacct", "sbatch", "squeue"):
         programs.add(name, before="exec /bin/sleep 30")
     slurm, start = Slurm(None, seconds=0.1), time.monotonic()
-    for ask in (lambda: slurm.job(NUMBER), lambda: slurm.submit(Path("job.sbatch")), lambda: slurm.named("x")):
+    for ask in (lambda: slurm.job(NUMBER), lambda: slurm.submit(Path("job.sbatch"), "train"), lambda: slurm.named("x")):
         with pytest.raises(SlurmUnreachable, match=r"gave no answer within 0\.1 s"):
             ask()
     assert time.monotonic() - start < 5
@@ -167,16 +167,16 @@ def test_a_hanging_command_is_given_up_and_means_unknown(programs: Programs) -> 
 def test_a_submission_without_an_answer_is_not_a_refusal(programs: Programs, words: str) -> None:
     programs.add("sbatch", error=words, code=1)
     with pytest.raises(SlurmUnreachable, match="sbatch: "):
-        Slurm(None).submit(Path("job.sbatch"))
+        Slurm(None).submit(Path("job.sbatch"), "train")
 
 
 @pytest.mark.parametrize(("words", "step"), [
     ("Invalid account or account/partition combination specified", r"slurm\.account"),
-    ("Invalid partition name specified", r"STAGE\.partition to one that `sinfo`"),
+    ("Invalid partition name specified", r"train\.partition to one that `sinfo`"),
     ("Requested time limit is invalid (missing or exceeds some limit)", r"walltime_minutes"),
     ("Memory specification can not be satisfied", r"memory_mib_per_node"),
     ("Requested node configuration is not available", r"gpus_per_node, tasks_per_node × cpus_per_task"),
-    ("Invalid qos specification", r"STAGE\.qos"),
+    ("Invalid qos specification", r"train\.qos"),
     ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
      r"lower nodes or walltime_minutes"),
     ("Something that the next release says", r"Change what slurm\.stages"),
@@ -184,7 +184,7 @@ def test_a_submission_without_an_answer_is_not_a_refusal(programs: Programs, wor
 def test_a_refusal_has_slurms_words_and_names_the_key(programs: Programs, words: str, step: str) -> None:
     programs.add("sbatch", error=f"sbatch: error: Batch job submission failed: {words}", code=1)
     with pytest.raises(SlurmRefused) as caught:
-        Slurm(None).submit(Path("job.sbatch"))
+        Slurm(None).submit(Path("job.sbatch"), "train")
     assert words in str(caught.value)
     assert caught.match(step)
 
@@ -198,19 +198,19 @@ def test_a_job_that_waits_for_ever_is_told_from_one_that_waits(reason: str, stuc
     job = read_scontrol(scontrol(state="PENDING", reason=reason))
     assert job.stuck == stuck
     assert not read_scontrol(scontrol(reason=reason)).stuck
-    assert not stuck or "slurm." in remedy(reason)
+    assert not stuck or "slurm." in remedy(reason, "train")
 
 
 @pytest.mark.parametrize("out", ["4712\n", "4712;cluster\n", "a site's greeting\n4712\n"])
 def test_the_number_is_found_whatever_a_site_prints_beside_it(programs: Programs, out: str) -> None:
     programs.add("sbatch", out)
-    assert Slurm(None).submit(Path("job.sbatch")) == 4712
+    assert Slurm(None).submit(Path("job.sbatch"), "train") == 4712
 
 
 def test_a_submission_without_a_number_says_where_to_look(programs: Programs) -> None:
     programs.add("sbatch", "thank you")
     with pytest.raises(ServiceError, match=r"printed no number: 'thank you'\. See `squeue --me`"):
-        Slurm(None).submit(Path("job.sbatch"))
+        Slurm(None).submit(Path("job.sbatch"), "train")
 
 
 def test_living_jobs_are_found_by_their_exact_name(programs: Programs) -> None:
@@ -239,7 +239,7 @@ def test_slurm_sees_no_secret_and_prints_its_times_in_utc(
     for name, out in (("sbatch", "1"), ("scontrol", scontrol())):
         programs.add(name, out, before=f"/usr/bin/env > '{tmp_path}/{name}.seen'")
     slurm = Slurm(configuration)
-    slurm.submit(Path("job.sbatch"))
+    slurm.submit(Path("job.sbatch"), "train")
     slurm.job(NUMBER)
     for name, zone in (("sbatch", "Asia/Tokyo"), ("scontrol", "UTC")):  # sbatch's is passed on to the job
         lines = (tmp_path / f"{name}.seen").read_text(encoding="utf-8").splitlines()
@@ -253,7 +253,7 @@ def test_slurm_sees_no_secret_and_prints_its_times_in_utc(
 
 def test_a_machine_without_slurm_or_its_configuration_is_told_so(programs: Programs, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="Slurm's sbatch is not on PATH") as missing:
-        Slurm(None).submit(Path("job.sbatch"))
+        Slurm(None).submit(Path("job.sbatch"), "train")
     assert not isinstance(missing.value, SlurmRefused | SlurmUnreachable)
     with pytest.raises(ServiceError, match=r"there is no Slurm configuration .*gone"):
         Slurm(tmp_path / "gone").job(NUMBER)

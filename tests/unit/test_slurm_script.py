@@ -56,7 +56,8 @@ def test_every_option_that_is_asked_for_stands_in_the_script_and_no_other(small:
     assert re.findall(r"^#SBATCH --(.*)$", text, re.MULTILINE) == [
         "job-name=martlet-train-5f5f5f5f5f5f5f5f", "comment=smoke-1a2b3c4d", "account=nlp", "partition=low", "qos=long",
         "nodes=4", "ntasks-per-node=2", "gpus-per-node=2", "cpus-per-task=1", "mem=1024M", "exclusive", "time=30",
-        "signal=USR2@60", "requeue", "open-mode=append", f"output={small.folder}/batch.log", "exclude=node3,node7",
+        "signal=USR2@60", "requeue", "dependency=singleton", "open-mode=append", f"output={small.folder}/batch.log",
+        "exclude=node3,node7",
     ]
     least = sbatch_text(with_allocation(small, partition=None, gpus_per_node=0))
     assert not re.search(r"account|partition|qos|gpus|mem|exclusive|exclude|module", least)

@@ -1,0 +1,73 @@
+"""Ranks, the GPUs that each sees and a model's weights in, which ranks measure and on which GPUs out.
+
+Where a model does not fit one GPU, some ranks of a node stand back and the others take their GPUs: one site serves a 7B model
+on each GPU and a 47B model on several.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import InputError
+
+FILLED = 0.8
+"""Of a GPU's memory by weights, at most: the rest is for activations, caches and the driver."""
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rank among all, and among those of its node; ranks are numbered node by node."""
+
+    rank: int
+    ranks: int
+    local_rank: int
+    local_ranks: int
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A place of work: its number among all seats, and its devices as torch names them."""
+
+    number: int
+    seats: int
+    devices: tuple[str, ...]
+
+
+def take_seat(place: Place, gpu_bytes: Sequence[int], weights: int) -> Seat | None:
+    """The seat of a rank that sees GPUs of so much memory; None where it stands back for another.
+
+    With no GPU the CPU is everybody's. Raises `InputError` where all that a rank sees cannot hold the weights (in bytes).
+    """
+    gpus = len(gpu_bytes)
+    if not gpus:
+        return Seat(place.rank, place.ranks, ("cpu",))
+    needed = gpus_for(weights, gpu_bytes)
+    if needed == 1:
+        return Seat(place.rank, place.ranks, (f"cuda:{place.local_rank % gpus}",))
+    sizes = [size for size in range(1, place.local_ranks + 1) if place.local_ranks % size == 0]
+    together = next(size for size in sizes if gpus * size // place.local_ranks >= needed)
+    if place.local_rank % together:
+        return None
+    width = gpus * together // place.local_ranks
+    first = place.local_rank // together * width
+    return Seat(
+        place.rank // together, place.ranks // together, tuple(f"cuda:{gpu}" for gpu in range(first, first + width))
+    )
+
+
+def gpus_for(weights: int, gpu_bytes: Sequence[int]) -> int:
+    """How many of the GPUs hold that many bytes."""
+    for count in range(1, len(gpu_bytes) + 1):
+        if weights <= FILLED * min(gpu_bytes) * count:
+            return count
+    raise InputError(
+        f"the model's weights are {weights / GIB:,.1f} GiB, and the {len(gpu_bytes)} GPUs that a rank of evaluate sees have "
+        f"{sum(gpu_bytes) / GIB:,.1f} GiB, of which weights may take {FILLED:.0%}. Give evaluate more GPUs of one node; with "
+        "Slurm, let each task see all of them (no --gpus-per-task or --gpu-bind)."
+    )
+
+
+def largest_weights(folders: Iterable[Path]) -> int:
+    """Bytes of the largest model's weights, as they lie on disk."""
+    return max(sum(path.stat().st_size for path in folder.glob("*.safetensors")) for folder in folders)
