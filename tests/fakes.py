@@ -67,8 +67,8 @@ class RanksHere:
         before, handlers = dict(os.environ), {number: signal.getsignal(number) for number in LISTENED}
         try:
             for rank in range(processes):
-                place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-                os.environ.update(place, **environment)
+                numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+                os.environ.update({name: str(number) for name, number in numbers.items()}, **environment)
                 if code := import_module(module).main(list(arguments)):
                     raise WorkerFailed(f"rank {rank} of {processes} ended with {code}")
         finally:
