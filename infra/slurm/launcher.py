@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from components.errors import InputError, ParameterError, ServiceError, WorkerFailed
+from components.errors import InputError, ParameterError, WorkerFailed
 from components.formats.files import write_text
 from components.formats.usage import Usage
 from infra.sites.slurm import Allocation, SlurmSite
 from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable
 from infra.slurm.ending import is_done
+from infra.slurm.follow import Follower
 from infra.slurm.jobs import Job
 from infra.slurm.place import Asked, Place, request_of
 from infra.slurm.records import (
@@ -37,13 +38,7 @@ from infra.slurm.records import (
 )
 from infra.slurm.script import sbatch_text
 from infra.slurm.usage import read_usage
-from infra.slurm.watch import Watcher, say
-
-CANCEL_SECONDS = 6.0
-"""What a cancelled job is given to save its state; then it is killed."""
-LOG_SECONDS = 0.3
-TOO_FEW = "BadConstraints"
-"""Slurm's reason to let a job wait that is kept from more nodes than there are others."""
+from infra.slurm.watch import say
 
 
 class SlurmJobs:
@@ -55,8 +50,6 @@ class SlurmJobs:
         self.site = site
         self.slurm = slurm
         self._asked_to_end = threading.Event()
-        self._kept_away: set[tuple[int, int, bool]] = set()
-        self._needed: list[str] = []
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
@@ -73,7 +66,7 @@ class SlurmJobs:
             module=module, arguments=tuple(arguments), outcome=outcome, allocation=self.allocation, site=self.site,
             attempts_before=0,
         )
-        watcher = Watcher(self.place, self.site.poll_seconds)
+        follower = Follower(self.place, self.site, self.slurm, self._asked_to_end)
         with self._listening():
             self._wait_for_sbatch()
             job = self._living()
@@ -82,7 +75,7 @@ class SlurmJobs:
             else:
                 call = self._begin(call)
                 job = self._submit(environment)
-            while not is_done(self.place.folder, self._follow(job, watcher), call):
+            while not is_done(self.place.folder, follower.follow(job), call):
                 job = self._submit(environment)
 
     def usage(self, metrics: Path) -> Usage | None:
@@ -208,71 +201,3 @@ class SlurmJobs:
                 self._wait_for_slurm(error)
                 if (job := self._living()) is not None:
                     return job.number
-
-    def _follow(self, job: Job, watcher: Watcher) -> Job:
-        """Shows what the job says and where it stands until it is over; returns what Slurm knows of its end."""
-        due = 0.0
-        while True:
-            if time.monotonic() >= due:
-                due = time.monotonic() + self.site.poll_seconds
-                try:
-                    found = self.slurm.job(job.number)
-                except SlurmUnreachable as error:
-                    watcher.silent(error)
-                else:
-                    watcher.answered()
-                    if found is None or not found.living:
-                        watcher.copy_log()
-                        return found or job.forgotten()
-                    watcher.show(found)
-                    self._keep_away(found)
-            watcher.copy_log()
-            if self._asked_to_end.wait(min(LOG_SECONDS, self.site.poll_seconds)):
-                self._leave(job)
-
-    def _keep_away(self, job: Job) -> None:
-        """Keeps a requeued job from the nodes that it was lost on more than once, unless it cannot run without them."""
-        nodes = failing_nodes(read_attempts(self.place.folder), time.time()) if job.waiting else []
-        is_impossible = job.reason == TOO_FEW
-        step = (job.number, job.restarts, is_impossible)
-        if not nodes or nodes == self._needed or step in self._kept_away:
-            return
-        can = "cannot keep" if is_impossible else "keeps"
-        words = f"job {job.number} {can} away from {', '.join(nodes)}, where it was lost more than once"
-        try:
-            self.slurm.exclude(job.number, [] if is_impossible else nodes)
-            self._needed = nodes if is_impossible else []
-            say(words)
-        except SlurmUnreachable:
-            return
-        except ServiceError as error:  # it began to run in this very moment
-            say(f"{words}: {error}")
-        self._kept_away.add(step)
-
-    def _leave(self, job: Job) -> None:
-        """Ends the job where a person asked for it; else leaves it to itself. Raises `WorkerFailed` either way."""
-        if not self.place.cancelled.exists():
-            raise WorkerFailed(
-                f"the flow ended; job {job.number} goes on by itself. Run the same command again to follow it, "
-                f"or end it with `scancel {job.number}`."
-            )
-        say(f"cancelling job {job.number}")
-        try:
-            self._cancel(job)
-        except SlurmUnreachable as error:
-            raise WorkerFailed(
-                f"job {job.number} may live on, for Slurm does not answer: {error} End it with `scancel {job.number}`."
-            ) from None
-        raise WorkerFailed(
-            f"job {job.number} was cancelled, as asked. What it saved is kept: run the same command again to continue."
-        )
-
-    def _cancel(self, job: Job) -> None:
-        """Ends the job: asks its ranks first, and kills them where they take too long."""
-        self.slurm.cancel(job.number)
-        until = time.monotonic() + CANCEL_SECONDS
-        while (found := self.slurm.job(job.number)) is not None and found.living:
-            if time.monotonic() > until:
-                self.slurm.cancel(job.number, kill=True)
-                until = float("inf")
-            time.sleep(LOG_SECONDS)

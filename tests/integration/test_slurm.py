@@ -516,6 +516,17 @@ def test_a_walltime_above_the_partitions_is_told_with_the_key_to_change(
     assert slurm.named(training.name) == []
 
 
+def test_a_job_that_waits_longer_than_the_site_has_patience_is_ended(
+    own_cluster: Cluster, slurm: Slurm, tmp_path: Path
+) -> None:
+    changes = {"walltime_minutes": 9 * 1440, "longest_wait_minutes": 0.05}
+    training = Training(own_cluster, tmp_path / "training", "impatient", changes).start()
+    (message,) = [line for line in training.finish(1).splitlines() if "error: job" in line]
+    assert "waited 0 minutes (PartitionTimeLimit) and was ended, as slurm.longest_wait_minutes 0.05 of the site" in message
+    assert slurm.named(training.name) == []
+    assert training.submitted() == 1
+
+
 def test_a_machine_without_slurm_is_told_apart_from_a_refusal(
     own_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
