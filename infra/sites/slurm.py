@@ -75,6 +75,8 @@ class SlurmSite(Fields):
     signal_seconds: Annotated[int, Field(gt=0, le=65_535)]
     """So long before the limit the ranks are told, and write a checkpoint; Slurm may be a minute early."""
     poll_seconds: PositiveFloat
+    begin_seconds: PositiveInt
+    """A rank that has not begun that long after the others hangs: the job is put back, and may keep away from its node."""
     longest_wait_minutes: PositiveFloat | None
     """How long a followed job may wait in the queue, anew after each requeue, before it is ended; null: as long as it takes."""
     attempts: PositiveInt

@@ -6,6 +6,7 @@ of its own ends it at once. The launcher reads what is written here; it never ne
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ class Batch:
         self.slurm = Slurm(None)
         self.job = int(os.environ["SLURM_JOB_ID"])
         self.terminated = False
+        self.missing: End | None = None
 
     def run(self) -> int:
         """Returns the job's exit code."""
@@ -63,7 +65,7 @@ class Batch:
             return 0
         attempt = self._begin()
         code, said = self._ranks(attempt)
-        end = self._judge(code, said)
+        end = self.missing or self._judge(code, said)
         attempts = self._write_end(attempt, end)
         print(f"martlet: {end.verdict}{f' ({end.words})' if end.words else ''}", flush=True)  # noqa: T201
         if end.verdict == "finished":
@@ -99,8 +101,9 @@ class Batch:
         write_surroundings(self.folder, attempt.job, attempt.restart, attempt.nodes)
         if self.call.outcome:
             self.call.outcome.unlink(missing_ok=True)
-        for note in (self.folder / "failures").glob("*.json"):
-            note.unlink()
+        for notes in ("begun", "failures"):
+            shutil.rmtree(self.folder / notes, ignore_errors=True)
+            (self.folder / notes).mkdir()
         (self.folder / "logs").mkdir(exist_ok=True)
         print(f"martlet: job {self.job} on {', '.join(attempt.nodes)}, {attempt.tasks} ranks", flush=True)  # noqa: T201
         return attempt
@@ -116,6 +119,7 @@ class Batch:
                 srun_command(self.call, attempt, self.folder), env={**os.environ, **self._variables(attempt)},
                 stdin=subprocess.DEVNULL, stderr=words,
             )
+            patience = time.monotonic() + self.call.site.begin_seconds
             while True:
                 (self.folder / "heartbeat").touch()
                 try:
@@ -124,10 +128,22 @@ class Batch:
                 except subprocess.TimeoutExpired:
                     if self.terminated:  # ranks that do not listen will be killed together with this process
                         self._write_end(attempt, End("stopped", words="ended by Slurm"))
+                    elif time.monotonic() > patience and (missing := self._absent(attempt)):
+                        self.missing, patience = missing, float("inf")
+                        srun.terminate()  # which ends all ranks at once
             words.seek(0)
             said = words.read()
         sys.stderr.write(said)
         return code, said
+
+    def _absent(self, attempt: Attempt) -> End | None:
+        """The end of a start in which a rank never began, for its node or its disk hangs; None where all did."""
+        begun = {int(path.name) for path in (self.folder / "begun").iterdir()}
+        absent = sorted(set(range(attempt.tasks)) - begun)
+        if not absent:
+            return None
+        words = f"rank {absent[0]} did not begin within {self.call.site.begin_seconds:,} s"
+        return End("lost", attempt.nodes[absent[0] // self.call.allocation.tasks_per_node], absent[0], words)
 
     def _write_end(self, attempt: Attempt, end: End) -> list[Attempt]:
         """Writes how this start ended; returns all attempts."""
@@ -179,7 +195,7 @@ def srun_command(call: Call, attempt: Attempt, folder: Path) -> list[str]:
         "srun", "--kill-on-bad-exit=1", "--open-mode=append", f"--output={slurm_pattern(folder)}/logs/rank-%t.log",
         f"--ntasks={attempt.tasks}", f"--ntasks-per-node={call.allocation.tasks_per_node}",
         f"--cpus-per-task={call.allocation.cpus_per_task}", *boxed,
-        sys.executable, "-m", "infra.slurm.rank", f"{folder}/failures", call.module, *call.arguments,
+        sys.executable, "-m", "infra.slurm.rank", str(folder), call.module, *call.arguments,
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """`python -m infra.slurm.rank FOLDER MODULE ARGUMENT…`: one task of a job becomes one rank of a worker module.
 
-It says to the module in the usual words (RANK, WORLD_SIZE, …) which rank it is, and leaves a note in FOLDER where the module
-fails: Slurm itself tells only that some task ended, and with which code.
+It says to the module in the usual words (RANK, WORLD_SIZE, …) which rank it is, and leaves a note below FOLDER as it begins,
+and one where the module fails: Slurm itself tells only that some task ended, and with which code.
 """
 
 import os
@@ -20,6 +20,7 @@ LONGEST_WORDS = 4_000
 def main(folder: Path, module: str, arguments: list[str]) -> None:
     """Runs the module as `__main__`, in this process."""
     os.environ |= rank_variables()
+    (folder / "begun" / os.environ["RANK"]).touch()
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -46,7 +47,7 @@ def leave_note(folder: Path, kind: str, words: str, *, lost: bool) -> None:
         "rank": int(os.environ["RANK"]), "node": os.environ["SLURMD_NODENAME"], "kind": kind, "words": words[:LONGEST_WORDS],
         "lost": lost, "time": time.time(),
     }  # fmt: skip
-    write_json(folder / f"rank-{note['rank']}.json", note)
+    write_json(folder / "failures" / f"rank-{note['rank']}.json", note)
 
 
 if __name__ == "__main__":

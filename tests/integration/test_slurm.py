@@ -59,6 +59,12 @@ fi
 PATH={path} exec scontrol "$@"
 """
 
+HANGING = """# the Python of a rank that does not come to begin while a test asks for that
+import os, pathlib, time
+while "SLURM_STEP_ID" in os.environ and pathlib.Path({state!r}, "hang-" + os.environ["SLURM_PROCID"]).exists():
+    time.sleep(0.1)
+"""
+
 
 class Training:
     """Stub ranks that a driver process runs on the cluster; the files of both are below one folder."""
@@ -71,6 +77,9 @@ class Training:
         (folder / "bin").mkdir()
         self.stand_in("sbatch", PAUSED)
         self.stand_in("scontrol", FORGETFUL)
+        (folder / "python").mkdir()
+        (folder / "python/sitecustomize.py").write_text(HANGING.format(state=str(self.state)), encoding="utf-8")
+        changes = {"environment": {"PYTHONPATH": f"{folder}/python"}, **changes}
         (folder / "workspace").symlink_to(REPOSITORY)
         self.driven = Driven(
             fingerprint=f"{name:x<64}", scratch=folder / "scratch", workspace=folder / "workspace",
@@ -231,11 +240,13 @@ STORIES: dict[str, dict[str, Any]] = {
     "controller": {},
     "forgotten": {},
     "refused node": {"failures_forgiven": 20},
+    "absent rank": {"begin_seconds": 10},
 }
 """Jobs that begin together, and what their sites have of their own."""
 ASKED = {
     "killed rank": {"die-1": 4}, "killed too often": {"die-0": 0}, "bad node": {"die-node2": 0}, "own fault": {"fail-3": 6},
     "cancelled, deaf": {"deaf": 1}, "over its limit": {"deaf": 1}, "refused node": {"die-1": 0},
+    "absent rank": {"hang-1": 1},
 }  # fmt: skip
 """Files for the stub ranks."""
 
@@ -415,6 +426,21 @@ def test_a_node_is_not_kept_away_from_where_the_job_could_not_run_without_it(sto
         assert training.said().count(said) == 1
     assert {each.nodes for each in training.attempts()} == {("node1", "node2")}
     assert training.submitted() == 1
+
+
+def test_a_start_in_which_a_rank_does_not_even_begin_is_ended_and_the_job_put_back(stories: dict[str, Training]) -> None:
+    training = stories["absent rank"]
+    training.wait_until(lambda: any(each.verdict == "lost" for each in training.attempts()))
+    (training.state / "hang-1").unlink()
+    training.wait_until(partial(steps_are_made, training, 1))
+    training.finish_now()
+    first, *_, last = training.attempts()
+    assert (first.verdict, first.node, first.rank, first.words) == (
+        "lost", first.nodes[1], 1, "rank 1 did not begin within 10 s",
+    )  # fmt: skip
+    assert (last.verdict, last.tasks) == ("finished", 2)
+    assert training.submitted() == 1
+    training.check_steps()
 
 
 def test_what_the_controller_forgot_is_judged_by_what_the_job_noted(stories: dict[str, Training], slurm: Slurm) -> None:
