@@ -139,7 +139,7 @@ def test_held_out_documents_are_not_trained_on_and_stay_held_out(collected: Path
 
 
 def test_the_heldout_fraction_is_met() -> None:
-    from components.clean.corpus import document_id, is_held_out
+    from components.clean.gather import document_id, is_held_out
 
     held = sum(is_held_out(document_id("source", str(number)), 0.06) for number in range(20_000))
     assert held / 20_000 == pytest.approx(0.06, abs=0.007)  # four standard deviations
