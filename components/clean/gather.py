@@ -1,35 +1,29 @@
-"""Judged pages in, one of every set of duplicates written, with a count for every page, out.
+"""Judged units in, one of every set of duplicates written, with a count for every page, out.
 
 Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 500 bytes a
-document.
+document. Stopped at any moment, it goes on with the output's files that are not there yet.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from components.clean.call import Call
+from components.clean.contract import CleanReport
+from components.clean.judged import Head, Kept, Texts, read_head, read_kept
 from components.clean.minhash import repeated
+from components.clean.pages import check_count
+from components.clean.unit_worker import judge_again
+from components.clean.units import Unit
+from components.clean.worker_watch import Watch
 from components.errors import EmptyCorpus
 from components.formats.documents import Document, document_id, write_documents
+from components.formats.files import write_json, write_text
 from components.formats.manifest import Manifest
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A document whose text lies in the spool."""
-
-    source: int
-    uri: str
-    language: str
-    offset: int
-    length: int
-    characters: int
-    digest: bytes
-    bands: bytes
 
 
 @dataclass
@@ -39,6 +33,11 @@ class Tally:
     rules: list[str]
     rejected: dict[int, Counter[str]] = field(default_factory=dict)
     pages: Counter[int] = field(default_factory=Counter)
+
+    def add(self, source: int, head: Head) -> None:
+        """Counts a unit's pages."""
+        self.pages[source] += head.pages
+        self.rejected.setdefault(source, Counter()).update(head.rejected)
 
     def reject(self, source: int, rule: str) -> None:
         """Counts a rejected page."""
@@ -50,7 +49,48 @@ class Tally:
         return {rule: total[rule] for rule in self.rules}
 
 
-def without_duplicates(kept: list[Kept], tally: Tally) -> list[Kept]:
+def gather(call: Call, manifest: Manifest, units: Sequence[Unit], watch: Watch) -> None:
+    """Writes the result, and removes what it was made of. Raises `EmptyCorpus`, `InputError`, `Stopped`."""
+    check_chain(call, units, watch)
+    tally = Tally(call.cleaner.rule_names())
+    kept: list[Kept] = []
+    for unit in units:
+        watch.write(f"gathering, {len(kept):,} documents read")
+        tally.add(unit.source, watch.heads[unit.number])
+        kept.extend(read_kept(call, unit.number, unit.source))
+    for number, source in enumerate(manifest.sources):
+        check_count(call.sources, source, tally.pages[number])
+    kept = without_duplicates(sorted(kept, key=lambda k: (k.source, k.uri, k.unit, k.offset)), tally, watch)
+    if not kept:
+        raise nothing_left(tally, call.sources)
+    heldout = write_corpus(kept, manifest, call, watch)
+    write_json(call.gathering / "output" / "counts.json", counts(manifest, tally, kept, heldout))
+    report = CleanReport(
+        pages=tally.pages.total(), kept=len(kept), rejected=tally.by_rule(tally.pages),
+        characters=characters_by_language(kept), heldout=heldout,
+    )  # fmt: skip
+    write_text(call.gathering / "report.json", report.model_dump_json())
+    call.gathering.rename(call.result)
+    shutil.rmtree(call.judged)
+
+
+def check_chain(call: Call, units: Sequence[Unit], watch: Watch) -> None:
+    """Has units judged again that did not begin where the one before them ended. Raises `InputError`, `Stopped`."""
+    after: int | None = None
+    for unit in units:
+        watch.stop()
+        if unit.begin > 0:
+            begins_here = after is not None and (unit.end is None or after < unit.end)
+            expected = after if begins_here else None
+            if watch.heads[unit.number].first != expected:
+                judge_again(call, unit, expected, watch.stop)
+                watch.heads[unit.number] = read_head(call, unit.number)
+            if not begins_here:
+                continue
+        after = watch.heads[unit.number].after
+
+
+def without_duplicates(kept: list[Kept], tally: Tally, watch: Watch) -> list[Kept]:
     """Of every set of duplicates the first; a cleaner that does not look for them leaves `digest` and `bands` empty."""
     first: dict[bytes, Kept] = {}
     for document in kept:
@@ -60,40 +100,54 @@ def without_duplicates(kept: list[Kept], tally: Tally) -> list[Kept]:
     if not kept or not kept[0].bands:
         return kept
     columns = np.frombuffer(b"".join(document.bands for document in kept), dtype="<u8").reshape(len(kept), -1)
-    near = repeated(columns)
+    near = repeated(columns, watch.stop)
     for document in (document for document, duplicate in zip(kept, near, strict=True) if duplicate):
         tally.reject(document.source, "near_duplicate")
     return [document for document, duplicate in zip(kept, near, strict=True) if not duplicate]
 
 
-def write_corpus(
-    kept: list[Kept], manifest: Manifest, fraction: float, spool: IO[bytes], output: Path
-) -> dict[str, int]:
-    """Writes a file a language and source, and the held-out file of each language; returns the latter's counts."""
-    names = [source.name for source in manifest.sources]
-    held = {k.offset for k in kept if is_held_out(document_id(names[k.source], k.uri), fraction)}
-    training = Counter((k.language, k.source) for k in kept if k.offset not in held)
-    for language, source in sorted(training):
-        chosen = [k for k in kept if (k.language, k.source) == (language, source) and k.offset not in held]
-        write_documents(output / "train" / language / f"{names[source]}.jsonl.gz", documents(chosen, names, spool))
-    counted = {}
-    for language in sorted({k.language for k in kept}):
-        chosen = [k for k in kept if k.language == language and k.offset in held]
-        if chosen:
-            path = output / "heldout" / f"{language}.jsonl.gz"
-            counted[language] = write_documents(path, documents(chosen, names, spool))
-    return counted
+def write_corpus(kept: list[Kept], manifest: Manifest, call: Call, watch: Watch) -> dict[str, int]:
+    """Writes a file a language and source, and the held-out file of each language; returns the latter's counts.
+
+    A file that is there is whole, and the same.
+    """
+    names, fraction = [source.name for source in manifest.sources], call.cleaner.heldout_fraction
+    training: dict[tuple[str, int], list[Kept]] = {}
+    held: dict[str, list[Kept]] = {}
+    for each in kept:
+        if is_held_out(document_id(names[each.source], each.uri), fraction):
+            held.setdefault(each.language, []).append(each)
+        else:
+            training.setdefault((each.language, each.source), []).append(each)
+    files = {f"train/{language}/{names[source]}": chosen for (language, source), chosen in sorted(training.items())}
+    files |= {f"heldout/{language}": chosen for language, chosen in sorted(held.items())}
+    written = 0
+    with Texts(call) as texts:
+        for name, chosen in files.items():
+            path = call.gathering / "output" / f"{name}.jsonl.gz"
+            watch.write(f"writing, {written:,} of {len(kept):,} documents")
+            if not path.exists():
+                partial = path.with_name(f".{path.name}.partial")
+                write_documents(partial, watched(documents(chosen, names, texts), written, len(kept), watch))
+                partial.replace(path)
+            written += len(chosen)
+    return {language: len(chosen) for language, chosen in sorted(held.items())}
 
 
-def documents(kept: Iterable[Kept], names: list[str], spool: IO[bytes]) -> Iterator[Document]:
-    """The documents, their texts read back from the spool."""
+def documents(kept: Iterable[Kept], names: list[str], texts: Texts) -> Iterator[Document]:
+    """The documents, with their texts."""
     for item in kept:
-        spool.seek(item.offset)
         name = names[item.source]
         yield Document(
-            id=document_id(name, item.uri), source=name, language=item.language, uri=item.uri,
-            text=spool.read(item.length).decode(),
+            id=document_id(name, item.uri), source=name, language=item.language, uri=item.uri, text=texts.of(item)
         )
+
+
+def watched(written: Iterable[Document], before: int, total: int, watch: Watch) -> Iterator[Document]:
+    """The documents; `before` are written already. Raises `Stopped`."""
+    for number, document in enumerate(written, before):
+        watch.write(f"writing, {number:,} of {total:,} documents")
+        yield document
 
 
 def is_held_out(identity: str, fraction: float) -> bool:
@@ -111,11 +165,14 @@ def characters_by_language(kept: Iterable[Kept]) -> dict[str, int]:
 
 def counts(manifest: Manifest, tally: Tally, kept: list[Kept], heldout: dict[str, int]) -> dict[str, object]:
     """What `counts.json` says: the whole, each source, each language."""
+    own: dict[int, list[Kept]] = {}
+    for document in kept:
+        own.setdefault(document.source, []).append(document)
     by_source = {
         source.name: {
             "pages": tally.pages[number],
-            "kept": sum(1 for k in kept if k.source == number),
-            "characters": characters_by_language(k for k in kept if k.source == number),
+            "kept": len(own.get(number, [])),
+            "characters": characters_by_language(own.get(number, [])),
             "rejected": {rule: count for rule, count in tally.by_rule([number]).items() if count},
         }
         for number, source in enumerate(manifest.sources)
