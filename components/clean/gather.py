@@ -1,6 +1,6 @@
 """Judged units in, one of every set of duplicates written, with a count for every page, out.
 
-Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 500 bytes a
+Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 900 bytes a
 document. Stopped at any moment, it goes on with the output's files that are not there yet.
 """
 
@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from components.clean.call import Call
 from components.clean.contract import CleanReport
 from components.clean.judged import Head, Kept, Texts, read_head, read_kept
-from components.clean.minhash import repeated
+from components.clean.minhash import Bands, repeated
 from components.clean.pages import check_count
 from components.clean.unit_worker import judge_again
 from components.clean.units import Unit
@@ -54,13 +55,18 @@ def gather(call: Call, manifest: Manifest, units: Sequence[Unit], watch: Watch) 
     check_chain(call, units, watch)
     tally = Tally(call.cleaner.rule_names())
     kept: list[Kept] = []
+    bands = bytearray()
     for unit in units:
         watch.write(f"gathering, {len(kept):,} documents read")
         tally.add(unit.source, watch.heads[unit.number])
-        kept.extend(read_kept(call, unit.number, unit.source))
+        for document, hashes in read_kept(call, unit.number, unit.source, len(kept)):
+            kept.append(document)
+            bands += hashes
     for number, source in enumerate(manifest.sources):
         check_count(call.sources, source, tally.pages[number])
-    kept = without_duplicates(sorted(kept, key=lambda k: (k.source, k.uri, k.unit, k.offset)), tally, watch)
+    columns = np.frombuffer(bands, dtype="<u8").reshape(len(kept), -1) if bands else None
+    kept.sort(key=lambda k: (k.source, k.uri, k.number))
+    kept = without_duplicates(kept, columns, tally, watch)
     if not kept:
         raise nothing_left(tally, call.sources)
     heldout = write_corpus(kept, manifest, call, watch)
@@ -90,20 +96,33 @@ def check_chain(call: Call, units: Sequence[Unit], watch: Watch) -> None:
         after = watch.heads[unit.number].after
 
 
-def without_duplicates(kept: list[Kept], tally: Tally, watch: Watch) -> list[Kept]:
-    """Of every set of duplicates the first; a cleaner that does not look for them leaves `digest` and `bands` empty."""
-    first: dict[bytes, Kept] = {}
-    for document in kept:
-        if document.digest and first.setdefault(document.digest, document) is not document:
-            tally.reject(document.source, "exact_duplicate")
-    kept = [document for document in kept if not document.digest or first[document.digest] is document]
-    if not kept or not kept[0].bands:
+def without_duplicates(kept: list[Kept], bands: Bands | None, tally: Tally, watch: Watch) -> list[Kept]:
+    """Of every set of duplicates the first; a cleaner that does not look for them leaves no digests and no bands.
+
+    `bands` has a row for each document that was kept, by its number.
+    """
+    if bands is None:
         return kept
-    columns = np.frombuffer(b"".join(document.bands for document in kept), dtype="<u8").reshape(len(kept), -1)
-    near = repeated(columns, watch.stop)
-    for document in (document for document, duplicate in zip(kept, near, strict=True) if duplicate):
+    digests: set[bytes] = set()
+    distinct = []
+    for document in kept:
+        if document.digest in digests:
+            tally.reject(document.source, "exact_duplicate")
+        else:
+            digests.add(document.digest)
+            distinct.append(document)
+    near = repeated(in_order(distinct, bands, watch), len(distinct))
+    for document in compress(distinct, near):
         tally.reject(document.source, "near_duplicate")
-    return [document for document, duplicate in zip(kept, near, strict=True) if not duplicate]
+    return list(compress(distinct, ~near))
+
+
+def in_order(kept: Sequence[Kept], bands: Bands, watch: Watch) -> Iterator[Bands]:
+    """The documents' hashes, band by band. Raises `Stopped`."""
+    numbers = np.fromiter((document.number for document in kept), dtype=np.int64, count=len(kept))
+    for band in range(bands.shape[1]):
+        watch.stop()
+        yield bands[numbers, band]
 
 
 def write_corpus(kept: list[Kept], manifest: Manifest, call: Call, watch: Watch) -> dict[str, int]:

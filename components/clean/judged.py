@@ -38,6 +38,8 @@ class Head(Fields):
 class Kept:
     """A document whose text lies in its unit's file."""
 
+    number: int
+    """In the order of the pages."""
     source: int
     uri: str
     language: str
@@ -46,7 +48,6 @@ class Kept:
     length: int
     characters: int
     digest: bytes
-    bands: bytes
 
 
 def write_judged(call: Call, unit: int, verdicts: Iterable[Verdict], borders: Borders) -> None:
@@ -81,15 +82,14 @@ def read_head(call: Call, unit: int) -> Head:
         return Head.model_validate_json(next(lines))
 
 
-def read_kept(call: Call, unit: int, source: int) -> Iterator[Kept]:
-    """The kept pages of a judged unit, in order."""
+def read_kept(call: Call, unit: int, source: int, before: int) -> Iterator[tuple[Kept, bytes]]:
+    """The kept pages of a judged unit, in order, with their bands; `before` were kept before them."""
     with call.rows(unit).open(encoding="utf-8") as lines:
         next(lines)
-        for line in lines:
+        for number, line in enumerate(lines, before):
             uri, language, offset, length, characters, digest, bands = json.loads(line)
-            yield Kept(
-                source, uri, sys.intern(language), unit, offset, length, characters, b64decode(digest), b64decode(bands)
-            )
+            document = Kept(number, source, uri, sys.intern(language), unit, offset, length, characters, b64decode(digest))
+            yield document, b64decode(bands)
 
 
 class Texts:
