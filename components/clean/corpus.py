@@ -4,6 +4,7 @@ This module starts; `components.clean.worker` judges and gathers, in as many ran
 the same call goes on with what is not judged yet, and ends with the same bytes.
 """
 
+import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +44,7 @@ def clean_corpus(context: Context, cleaner: AnyCleaner, sources: Path, output: P
 def prepare(call: Call, context: Context) -> None:
     """Writes the call, and removes the results of another."""
     path = call.scratch / "call.json"
-    if path.exists() and Call.model_validate_json(path.read_bytes()).mark != call.mark:
+    if path.exists() and json.loads(path.read_bytes())["mark"] != call.mark:
         for folder in (call.judged, call.gathering, call.result):
             shutil.rmtree(folder, ignore_errors=True)
     call.refusal.unlink(missing_ok=True)

@@ -4,10 +4,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.synchronize import Event
 from typing import TypeVar
@@ -40,7 +39,8 @@ def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], w
         return
     context = multiprocessing.get_context("forkserver")
     stop = context.Event()
-    with deaf_forkserver(), ProcessPoolExecutor(workers, context, begin, (stop,)) as pool:
+    start_deaf_forkserver()
+    with ProcessPoolExecutor(workers, context, begin, (stop,)) as pool:
         left = {pool.submit(do_one, function, piece) for piece in pieces}
         try:
             while left:
@@ -61,16 +61,14 @@ def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], w
             late.cancel()
 
 
-@contextmanager
-def deaf_forkserver() -> Iterator[None]:
-    """Processes started in the block do not hear the signals that Slurm sends to all of a job: this one speaks for them."""
+def start_deaf_forkserver() -> None:
+    """Processes that it starts do not hear the signals that Slurm sends to all of a job: this one speaks for them."""
     resource_tracker.ensure_running()  # it lets signals through again, when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    yield
 
 
 def kill_children() -> None:
