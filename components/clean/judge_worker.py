@@ -1,13 +1,13 @@
 """A page in, the verdict on it out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from urllib.parse import urlsplit
 
 from components.clean.extract import READABLE, extract, media_type
 from components.clean.finish import finish
+from components.clean.judged import Verdict
 from components.clean.keep import KeepPages
 from components.clean.language import identify
 from components.clean.minhash import band_hashes, text_digest
@@ -17,18 +17,6 @@ from components.clean.swallow import SwallowCleaner
 
 CODE = "code"
 """The language that a source of program code claims; there is nothing to identify."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A page, rejected by `rule` or (None) kept; `digest` and `bands` are what its duplicates are known by."""
-
-    uri: str
-    language: str
-    rule: str | None
-    text: str = ""
-    digest: bytes = b""
-    bands: bytes = b""
 
 
 def judge(cleaner: SwallowCleaner | KeepPages, page: Page) -> Verdict:

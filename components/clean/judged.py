@@ -14,11 +14,29 @@ from typing import IO, Self
 
 from components.base import Fields
 from components.clean.call import Call
-from components.clean.judge_worker import Verdict
-from components.clean.units import Borders
 from components.formats.files import write_text
 
 OPEN_FILES = 256
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A page, rejected by `rule` or (None) kept; `digest` and `bands` are what its duplicates are known by."""
+
+    uri: str
+    language: str
+    rule: str | None
+    text: str = ""
+    digest: bytes = b""
+    bands: bytes = b""
+
+
+@dataclass
+class Borders:
+    """Where a unit's first page begins, and the first one behind it; None where there is none."""
+
+    first: int | None = None
+    after: int | None = None
 
 
 class Head(Fields):

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from components.clean.call import Call
-from components.clean.judge_worker import Verdict, judge
-from components.clean.judged import write_judged
-from components.clean.units import Borders, Unit, read_unit, true_start
+from components.clean.judge_worker import judge
+from components.clean.judged import Borders, Verdict, write_judged
+from components.clean.units import Unit, read_unit, true_start
 from components.errors import InputError
 from components.formats.manifest import warc_path
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from components.clean.judged import Borders
 from components.clean.pages import Page, read_pages
 from components.formats.manifest import Manifest
 
@@ -36,14 +37,6 @@ class Unit:
     begin: int
     end: int | None
     """None: up to the end of the file."""
-
-
-@dataclass
-class Borders:
-    """Where a unit's first page begins, and the first one behind it; None where there is none."""
-
-    first: int | None = None
-    after: int | None = None
 
 
 def units_of(manifest: Manifest) -> list[Unit]:

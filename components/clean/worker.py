@@ -7,21 +7,12 @@ says so.
 """
 
 import sys
-import time
-from functools import partial
 from pathlib import Path
 
 from components.clean.call import Call
-from components.clean.gather import gather
-from components.clean.parallel import do_all
-from components.clean.unit_worker import judge_unit
-from components.clean.units import Unit, units_of
 from components.clean.worker_watch import Signals, Stopped, Watch
 from components.errors import InputError, MartletError
 from components.formats.endings import Outcome, write_refusal
-from components.formats.manifest import read_manifest
-
-WAIT_SECONDS = 0.2
 
 
 def main(arguments: list[str]) -> int:
@@ -31,6 +22,8 @@ def main(arguments: list[str]) -> int:
     watch = Watch(call, signals)
     try:
         if not call.result.exists():
+            from components.clean.worker_share import work  # takes a second, in which a signal may come
+
             work(call, watch)
     except InputError as error:
         write_refusal(call.refusal, error)  # whoever started the ranks says it
@@ -44,25 +37,6 @@ def main(arguments: list[str]) -> int:
         if watch.rank == 0:
             Outcome(finished=True, signal=None).write(call.outcome)
     return 0
-
-
-def work(call: Call, watch: Watch) -> None:
-    """Judges a share; as rank 0 does what comes after all shares, too. Raises `Stopped`, `InputError`, `WorkerFailed`."""
-    manifest = read_manifest(call.sources)
-    watch.total, units = manifest.pages, units_of(manifest)
-    judge_share(call, units, watch)
-    if watch.rank == 0:
-        while watch.see() < len(units):
-            watch.look()
-            time.sleep(WAIT_SECONDS)
-        gather(call, manifest, units, watch)
-
-
-def judge_share(call: Call, units: list[Unit], watch: Watch) -> None:
-    """Judges what is left of this rank's share."""
-    share = [unit for unit in units[watch.rank :: watch.ranks] if not call.rows(unit.number).exists()]
-    if share:
-        do_all(partial(judge_unit, call), share, min(call.workers, len(share)), watch.look)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Judged units in, progress lines out; and the end of a rank that was asked to stop."""
+"""Judged units in, progress lines out; and the end of a rank that was asked to stop.
+
+Light: it is there before the imports that take a second.
+"""
 
 import json
 import os

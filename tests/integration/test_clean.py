@@ -17,10 +17,10 @@ import pytest
 
 from components.clean.call import Call
 from components.clean.gather import gather
-from components.clean.judged import read_head, write_judged
+from components.clean.judged import Borders, read_head, write_judged
 from components.clean.pages import read_pages
 from components.clean.unit_worker import judge_unit
-from components.clean.units import Borders, units_of
+from components.clean.units import units_of
 from components.clean.worker_watch import Signals, Stopped, Watch
 from components.errors import EmptyCorpus, InputError, WorkerFailed
 from components.formats.digests import digest_folder, digest_value
