@@ -6,6 +6,7 @@ started them. SIGTERM, SIGUSR1 and SIGUSR2 mean: drop the units in hand and leav
 says so.
 """
 
+import errno
 import sys
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def main(arguments: list[str]) -> int:
         return 1
     except MartletError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stderr.write(f"no space is left on the disk of {call.scratch}; what is judged is kept\n")
         return 1
     except Stopped:
         Outcome(finished=False, signal=signals.came).write(call.outcome)

@@ -233,3 +233,22 @@ def test_an_empty_corpus_is_refused_by_its_name_without_a_traceback(collected: P
     with pytest.raises(EmptyCorpus, match=r"nothing is left of the 94 pages of .*: languages rejected 93"):
         cleaning.clean(collected, tmp_path, ranks_of(tmp_path), ranks=2, languages=["de"])
     assert not any("Traceback" in path.read_text() for path in (tmp_path / "logs").iterdir())
+
+
+def test_a_full_disk_is_said_in_a_line_and_what_was_judged_is_kept(
+    collected: Path, cleaned: dict[str, str], tmp_path: Path
+) -> None:
+    """On a real full file system: a small one, mounted where only this process sees it; what it held is copied away."""
+    (tmp_path / "scratch").mkdir()
+    script = 'mount -t tmpfs -o size=96k none "$1/scratch" && shift && "$@"; cp -r "$0/scratch" "$0/kept"'
+    enter = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    stage = [sys.executable, "-m", "tests.cleaning", str(collected), str(tmp_path), "1", "2"]
+    words = [*enter, "sh", "-c", script, str(tmp_path), str(tmp_path), *stage]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, timeout=60)
+    assert f"no space is left on the disk of {tmp_path}/scratch" in done.stdout
+    assert "Traceback" not in (tmp_path / "logs/rank-0.log").read_text()
+    (tmp_path / "scratch").rmdir()
+    (tmp_path / "kept").rename(tmp_path / "scratch")
+    assert judged(tmp_path)
+    _, same, _ = cleaning.clean(collected, tmp_path, RanksHere())
+    assert digest_folder(same) == cleaned
