@@ -38,8 +38,8 @@ def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], w
             function(piece, look)
         return
     context = multiprocessing.get_context("forkserver")
-    stop = context.Event()
     start_deaf_forkserver()
+    stop = context.Event()
     with ProcessPoolExecutor(workers, context, begin, (stop,)) as pool:
         left = {pool.submit(do_one, function, piece) for piece in pieces}
         try:
@@ -63,9 +63,10 @@ def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], w
 
 def start_deaf_forkserver() -> None:
     """Processes that it starts do not hear the signals that Slurm sends to all of a job: this one speaks for them."""
-    resource_tracker.ensure_running()  # it lets signals through again, when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # starting the tracker lets SIGTERM through again
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -101,10 +101,12 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     try:
         assert until(lambda: len(list(tmp_path.iterdir())) == 2)
         pids = [int(path.name) for path in tmp_path.iterdir()]
-        for pid in pids:  # Slurm sends to every process of a job what only the one that started them is to hear
+        started = [int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]
+        assert len(started) == 2  # Python's forkserver and its resource tracker
+        for pid in (*pids, *started):  # Slurm sends to every process of a job what only the first is to hear
             for number in (signal.SIGUSR2, signal.SIGTERM):
                 os.kill(pid, number)
-        assert not until(lambda: not all(alive(pid) for pid in pids), 0.3)
+        assert not until(lambda: not all(alive(pid) for pid in (*pids, *started)), 0.3)
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
