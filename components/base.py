@@ -134,6 +134,7 @@ class Site:
 
     name: str
     workers: int
+    clean_processes: int
     train_processes: int
     train_micro_batch_size: int
     threads_per_process: int

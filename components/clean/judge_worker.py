@@ -1,13 +1,13 @@
-"""Pages in, verdicts out: what a worker process does."""
+"""A page in, the verdict on it out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from urllib.parse import urlsplit
 
 from components.clean.extract import READABLE, extract, media_type
 from components.clean.finish import finish
+from components.clean.judged import Verdict
 from components.clean.keep import KeepPages
 from components.clean.language import identify
 from components.clean.minhash import band_hashes, text_digest
@@ -19,24 +19,9 @@ CODE = "code"
 """The language that a source of program code claims; there is nothing to identify."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A page, rejected by `rule` or (None) kept; `digest` and `bands` are what its duplicates are known by."""
-
-    source: int
-    uri: str
-    language: str
-    rule: str | None
-    text: str = ""
-    digest: bytes = b""
-    bands: bytes = b""
-
-
-def judge(cleaner: SwallowCleaner | KeepPages, pages: list[Page]) -> list[Verdict]:
-    """One verdict a page, in order."""
-    if isinstance(cleaner, SwallowCleaner):
-        return [judge_swallow(cleaner, page) for page in pages]
-    return [judge_keep(cleaner, page) for page in pages]
+def judge(cleaner: SwallowCleaner | KeepPages, page: Page) -> Verdict:
+    """As the cleaner's parameters have it."""
+    return judge_swallow(cleaner, page) if isinstance(cleaner, SwallowCleaner) else judge_keep(cleaner, page)
 
 
 def judge_keep(cleaner: KeepPages, page: Page) -> Verdict:
@@ -44,22 +29,22 @@ def judge_keep(cleaner: KeepPages, page: Page) -> Verdict:
     text, rule = read(page, cleaner.skip_elements)
     if rule is None and page.language not in cleaner.languages:
         rule = "languages"
-    return Verdict(page.source, page.uri, page.language, rule, text if rule is None else "")
+    return Verdict(page.uri, page.language, rule, text if rule is None else "")
 
 
 def judge_swallow(cleaner: SwallowCleaner, page: Page) -> Verdict:
     """Kept, if no rule rejects it; then with stage 4 of the Swallow Corpus applied to Japanese."""
     if page.crawled and refused(page.uri, cleaner.refused_hosts):
-        return Verdict(page.source, page.uri, page.language, "refused_hosts")
+        return Verdict(page.uri, page.language, "refused_hosts")
     text, rule = read(page, cleaner.skip_elements)
     language = page.language if page.language == CODE or rule else identify(text)
     rule = rule or next(objections(cleaner, text, language, page.language), None)
     if rule:
-        return Verdict(page.source, page.uri, language, rule)
+        return Verdict(page.uri, language, rule)
     same = cleaner.deduplicate
     bands = band_hashes(text, same.ngram, same.bands, same.rows, same.seed).tobytes()
     final = finish(text) if language == "ja" else text
-    return Verdict(page.source, page.uri, language, None, final, text_digest(text), bands)
+    return Verdict(page.uri, language, None, final, text_digest(text), bands)
 
 
 def objections(cleaner: SwallowCleaner, text: str, language: str, claimed: str) -> Iterator[str]:

@@ -24,6 +24,6 @@ class KeepPages(Cleaner):
 
     def run(self, context: Context, sources: Path, output: Path) -> CleanReport:
         """Raises `EmptyCorpus` where nothing is left, naming the rule that took most."""
-        from components.clean.corpus import clean_corpus  # numpy, resiliparse: parameters must import fast
+        from components.clean.corpus import clean_corpus  # it knows every cleaner
 
         return clean_corpus(context, self, sources, output)

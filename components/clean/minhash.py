@@ -7,6 +7,7 @@ for 20 rows and 40 bands (Swallow Corpus, arXiv 2404.17733) that is 0.994 at J =
 import hashlib
 import unicodedata
 from array import array
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,16 +38,15 @@ def band_hashes(text: str, ngram: int, bands: int, rows: int, seed: int) -> Band
     return np.frombuffer(b"".join(hashes), dtype="<u8")
 
 
-def repeated(columns: NDArray[np.void] | Bands) -> NDArray[np.bool_]:
-    """For a (texts × bands) array: whether an earlier text has one band in common with this one.
+def repeated(columns: Iterable[Bands], count: int) -> NDArray[np.bool_]:
+    """For each of `count` texts, given their hashes band by band: whether an earlier text has one in common with it.
 
     Earlier texts count whether they are kept or not, so the answer depends on the order of the texts alone, and not on
     how they were shared out among workers.
     """
-    count, bands = columns.shape
     found = np.zeros(count, dtype=np.bool_)
-    for band in range(bands):
+    for column in columns:
         first = np.zeros(count, dtype=np.bool_)
-        first[np.unique(columns[:, band], return_index=True)[1]] = True
+        first[np.unique(column, return_index=True)[1]] = True
         found |= ~first
     return found

@@ -1,17 +1,15 @@
-"""WARC files in, their pages out, in batches."""
+"""A WARC file in, its pages out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from components.errors import InputError
-from components.formats.manifest import CollectedSource, Manifest, warc_path
+from components.formats.manifest import CollectedSource, warc_path
 
 PAGE_TYPES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -30,28 +28,27 @@ class Page:
     body: bytes
 
 
-def read_batches(folder: Path, manifest: Manifest) -> Iterator[list[Page]]:
-    """Every page below `folder` once, in the manifest's order. Raises `InputError` where a WARC file is damaged."""
-    pages = read_pages(folder, manifest.sources)
-    while batch := list(islice(pages, BATCH)):
-        yield batch
+def read_pages(path: Path, source: int, language: str, start: int) -> Iterator[tuple[int, Page]]:
+    """Every page from byte `start` on, where a record must begin, and where it begins itself (near there, in a shared member).
+
+    Raises `InputError` where the file is damaged.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            begun = stream if start else path  # with a path fastwarc reads by itself
+            for record in ArchiveIterator(begun, record_types=PAGE_TYPES, auto_decode="all", fsspec_args=False):
+                yield record.stream_pos, page_of(record, source, language)
+    except OSError as error:
+        message = f"{path} is no readable WARC file: {error}. Run `dvc repro --force collect`, which writes it anew."
+        raise InputError(message) from error
 
 
-def read_pages(folder: Path, sources: Iterable[CollectedSource]) -> Iterator[Page]:
-    """The pages of each source. Raises `InputError` unless there are as many as the manifest says."""
-    for number, source in enumerate(sources):
-        path = warc_path(folder, source.name)
-        found = 0
-        try:
-            for record in ArchiveIterator(path, record_types=PAGE_TYPES, auto_decode="all", fsspec_args=False):
-                found += 1
-                yield page_of(record, number, source.language)
-        except OSError as error:
-            message = f"{path} is no readable WARC file: {error}. Run `dvc repro --force collect`, which writes it anew."
-            raise InputError(message) from error
-        if found != source.pages:
-            message = f"{path} holds {found:,} pages where the manifest says {source.pages:,}."
-            raise InputError(f"{message} Run `dvc repro --force collect`, which writes both anew.")
+def check_count(folder: Path, source: CollectedSource, found: int) -> None:
+    """Raises `InputError` unless there are as many pages as the manifest says."""
+    if found != source.pages:
+        message = f"{warc_path(folder, source.name)} holds {found:,} pages where the manifest says {source.pages:,}."
+        raise InputError(f"{message} Run `dvc repro --force collect`, which writes both anew.")
 
 
 def page_of(record: WarcRecord, source: int, language: str) -> Page:

@@ -1,45 +1,102 @@
-"""A function and batches in, the results in the order of the batches out, at any number of processes."""
+"""A function and pieces of work in, all of them done by some processes; or none of them left at once, where one must stop."""
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing.synchronize import Event
 from typing import TypeVar
 
 from components.errors import WorkerFailed
 
-Batch = TypeVar("Batch")
-Result = TypeVar("Result")
-AHEAD = 4
-"""Batches in flight for each process: enough to keep it busy, few enough to bound the memory."""
+LOOK_SECONDS = 0.2
+DROP_SECONDS = 3.0
+"""How long a process may go on that was told to stop; a single page can take that long."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+Piece = TypeVar("Piece")
+Look = Callable[[], None]
 
 
-def map_in_order(function: Callable[[Batch], Result], batches: Iterable[Batch], workers: int) -> Iterator[Result]:
-    """`function` of every batch, in order; with one worker in this very process. Raises `WorkerFailed`."""
+class Dropped(Exception):  # never leaves the processes
+    """The piece in hand is not wanted any more."""
+
+
+def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], workers: int, look: Look) -> None:
+    """`function` of every piece, begun in order; with one worker in this very process.
+
+    `look` is called every moment. What it raises, or a piece, leaves this function as soon as every process has called the
+    `look` that the function is given there. Raises `WorkerFailed` where a process was killed.
+    """
     if workers == 1:
-        yield from map(function, batches)
+        for piece in pieces:
+            look()
+            function(piece, look)
         return
-    start = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=start, initializer=end_with_parent) as pool:
-        waiting: deque[Future[Result]] = deque()
+    context = multiprocessing.get_context("forkserver")
+    start_deaf_forkserver()
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, begin, (stop,)) as pool:
+        left = {pool.submit(do_one, function, piece) for piece in pieces}
         try:
-            for batch in batches:
-                waiting.append(pool.submit(function, batch))
-                if len(waiting) > AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            while left:
+                look()
+                done, left = wait(left, LOOK_SECONDS, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
         except BrokenProcessPool as error:
             raise WorkerFailed(
                 f"one of the {workers} processes of clean was killed; most often the machine ran out of memory. "
                 "Look for it in `dmesg`, or lower `workers` of the site."
             ) from error
         finally:
+            stop.set()
+            late = threading.Timer(DROP_SECONDS, kill_children)
+            late.start()
             pool.shutdown(cancel_futures=True)
+            late.cancel()
+
+
+def start_deaf_forkserver() -> None:
+    """Processes that it starts do not hear the signals that Slurm sends to all of a job: this one speaks for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # starting the tracker lets SIGTERM through again
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def kill_children() -> None:
+    """Ends what still runs; what it has in hand was to be dropped."""
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
+_stopping: list[Event] = []
+"""This process's, where it is a worker."""
+
+
+def begin(stop: Event) -> None:
+    """Runs first in every process."""
+    _stopping.append(stop)
+    end_with_parent()
+
+
+def do_one(function: Callable[[Piece, Look], None], piece: Piece) -> None:
+    """Runs in one of the processes."""
+    function(piece, drop_if_stopping)
+
+
+def drop_if_stopping() -> None:
+    """Raises `Dropped` once the others were told to stop."""
+    if _stopping[0].is_set():
+        raise Dropped
 
 
 def end_with_parent() -> None:
@@ -47,4 +104,4 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         sentinel = parent.sentinel
-        threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
+        threading.Thread(target=lambda: (connection.wait([sentinel]), os._exit(1)), daemon=True).start()

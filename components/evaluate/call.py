@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.base import Fields
-from components.errors import InputError, TokenizerMismatch
 from components.evaluate.benchmarks import CheckedBenchmark
-from components.formats.files import write_json, write_text
+from components.formats.files import write_json
 from components.formats.scores import Score
-
-REFUSALS = {error.__name__: error for error in (InputError, TokenizerMismatch)}
 
 
 class Asking(Fields):
@@ -58,22 +55,6 @@ class TextLength(Measured):
 
     bits_per_byte: float
     tokens: int
-
-
-class Outcome(Fields):
-    """How the ranks ended, as `outcome.json`; absent where one died."""
-
-    finished: bool
-    signal: str | None
-    """The signal that stopped them."""
-
-
-class Refusal(Fields):
-    """An input that a rank could not take, as `refusal.json`."""
-
-    error: str
-    """The name of its class."""
-    message: str
 
 
 class Call(Fields):
@@ -123,16 +104,6 @@ class Call(Fields):
     def text_length(self, model: str, language: str) -> TextLength:
         """A model's, from its file."""
         return TextLength.model_validate(read_json(self.result(model, "text", language)))
-
-    def refuse(self, error: InputError) -> None:
-        """Leaves word of an input that is at fault."""
-        write_text(self.refusal, Refusal(error=type(error).__name__, message=str(error)).model_dump_json())
-
-    def raise_refusal(self) -> None:
-        """Raises the error of a rank that refused an input, if one did."""
-        if self.refusal.exists():
-            refusal = Refusal.model_validate_json(self.refusal.read_bytes())
-            raise REFUSALS.get(refusal.error, InputError)(refusal.message)
 
 
 def read_json(path: Path) -> Any:

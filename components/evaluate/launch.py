@@ -7,10 +7,11 @@ from pathlib import Path
 from components.base import Context
 from components.errors import WorkerFailed
 from components.evaluate.benchmarks import CheckedBenchmark
-from components.evaluate.call import Asking, Call, Outcome, read_json
+from components.evaluate.call import Asking, Call, read_json
 from components.evaluate.gather import versions
 from components.evaluate.texts import digest_texts
 from components.formats.digests import digest_file, digest_value
+from components.formats.endings import raise_refusal, signal_words
 from components.formats.files import write_json, write_text
 
 ENVIRONMENT = {
@@ -51,20 +52,13 @@ def start(call: Call, context: Context) -> None:
             processes=context.site.evaluate_processes, environment=ENVIRONMENT, outcome=call.outcome,
         )
     except WorkerFailed:
-        call.raise_refusal()
+        raise_refusal(call.refusal)
         raise
     if left := len(call.left()):
         raise WorkerFailed(
-            f"{ending(call)} with {left:,} of {len(call.measurements):,} measurements left; "
+            f"{signal_words(call.outcome)} with {left:,} of {len(call.measurements):,} measurements left; "
             "the others are kept: run the same command again to continue"
         )
-
-
-def ending(call: Call) -> str:
-    """How the ranks ended, in words."""
-    if not call.outcome.exists():
-        return "the evaluation's processes ended without an outcome"
-    return f"stopped by {Outcome.model_validate_json(call.outcome.read_bytes()).signal}"
 
 
 def mark_of(

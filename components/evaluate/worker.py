@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from components.errors import InputError, MartletError
-from components.evaluate.call import Call, Outcome
+from components.evaluate.call import Call
 from components.evaluate.seats import largest_weights, take_seat
 from components.evaluate.share import deal
 from components.evaluate.worker_watch import Signals, Stopped, Watch
-from components.formats.files import write_text
+from components.formats.endings import Outcome, write_refusal
 
 
 def main(arguments: list[str]) -> int:
@@ -25,14 +25,14 @@ def main(arguments: list[str]) -> int:
         measure_share(call, watch)
     except MartletError as error:
         if isinstance(error, InputError):
-            call.refuse(error)
+            write_refusal(call.refusal, error)
         sys.stderr.write(f"{error}\n")
         return 1
     except Stopped:
-        leave(call, Outcome(finished=False, signal=signals.came))
+        Outcome(finished=False, signal=signals.came).write(call.outcome)
     else:
         if not call.left():  # the last one speaks for all
-            leave(call, Outcome(finished=True, signal=None))
+            Outcome(finished=True, signal=None).write(call.outcome)
     return 0
 
 
@@ -47,11 +47,6 @@ def measure_share(call: Call, watch: Watch) -> None:
     share = deal(call.measurements, seat.seats)[seat.number] if seat else []
     if seat and (wanted := [each for each in share if each in left]):
         measure(call, wanted, seat.devices, watch)
-
-
-def leave(call: Call, outcome: Outcome) -> None:
-    """States how the evaluation ended."""
-    write_text(call.outcome, outcome.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class SiteFile(BaseModel):
 
     name: str
     workers: PositiveInt
+    clean_processes: PositiveInt
     train_processes: PositiveInt
     train_micro_batch_size: PositiveInt
     threads_per_process: PositiveInt
@@ -36,7 +37,9 @@ class SiteFile(BaseModel):
 
     @model_validator(mode="after")
     def _agreement(self) -> Self:
-        spread = {**dict.fromkeys(TRAININGS, "train_processes"), "evaluate": "evaluate_processes"}
+        spread = {
+            "clean": "clean_processes", **dict.fromkeys(TRAININGS, "train_processes"), "evaluate": "evaluate_processes"
+        }
         for stage, key in spread.items():
             asked, processes = self.slurm.stages.get(stage) if self.slurm else None, getattr(self, key)
             if asked and asked.tasks != processes:

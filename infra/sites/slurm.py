@@ -11,9 +11,11 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from components.base import Fields
 
 TRAININGS = ("train", "train_base")
-SINGLE = ("clean", "pack", "pack_base")
+SPREAD = ("clean", *TRAININGS, "evaluate")
+"""Stages whose ranks save what they have when they are told that the time is over, and go on in the next job."""
+SINGLE = ("pack", "pack_base")
 """Stages that have processes of their own on one node, and are one task to Slurm."""
-STAGES = (*TRAININGS, "evaluate", *SINGLE)
+STAGES = (*SPREAD, *SINGLE)
 """The stages that can be jobs."""
 
 Word = Annotated[str, Field(pattern=r"^[^\s,\"'\\#]+$")]
@@ -97,7 +99,7 @@ class SlurmSite(Fields):
 
     @model_validator(mode="after")
     def _signalled(self) -> Self:
-        for stage in TRAININGS:
+        for stage in SPREAD:
             if stage in self.stages and self.stages[stage].walltime_minutes * 60 <= self.signal_seconds:
                 raise ValueError(
                     f"signal_seconds {self.signal_seconds:,} is all of stages.{stage}.walltime_minutes "

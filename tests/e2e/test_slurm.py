@@ -101,6 +101,7 @@ def test_jobs_compute_what_this_machine_computes(first: Orchestrator, undisturbe
         script = ours / "artifacts" / "records" / stage / "job" / "job.sbatch"
         assert f"#SBATCH --job-name=martlet-{stage}-" in script.read_text(encoding="utf-8")
     assert record(ours, "train")["site"] == "slurm-dev"
+    assert [job.nodes for job in first.jobs("clean")] == ["node[1-2]"]
     for stage in ("collect", "clean", "pack_base", "pack"):
         assert record(ours, stage)["output"] == record(undisturbed, stage)["output"]
     for name in ("tokenizer.model", "tokenizer.json"):

@@ -48,7 +48,7 @@ def test_slurm_would_start_what_the_test_clusters_site_asks_for(
 def test_a_job_finds_its_folders_and_words_whatever_they_are_made_of(queue: Slurm, tmp_path: Path) -> None:
     folder = tmp_path / HOSTILE
     folder.mkdir()
-    request = replace(request_for("smoke", "slurm-dev", "clean"), folder=folder / "job 100 % %j", comment=HOSTILE)
+    request = replace(request_for("smoke", "slurm-dev", "pack"), folder=folder / "job 100 % %j", comment=HOSTILE)
     number = queue.submit(written(with_site(request, environment={"THEIRS": HOSTILE}), folder), "train")
     assert [job.number for job in queue.named(request.name)] in ([number], [])
     job = wait_for(queue, number, State.COMPLETED, State.FAILED)

@@ -74,8 +74,8 @@ def test_a_text_shorter_than_an_ngram_has_bands_too() -> None:
 def test_every_text_but_the_first_of_a_chain_is_a_duplicate() -> None:
     """The second shares one band with the first, the third another with the second: both have an earlier neighbour."""
     bands = np.array([[1, 2], [1, 3], [4, 3], [5, 6], [4, 7]], dtype=np.uint64)
-    assert repeated(bands).tolist() == [False, True, True, False, True]
+    assert repeated(bands.T, len(bands)).tolist() == [False, True, True, False, True]
 
 
 def test_equal_numbers_in_different_bands_are_no_match() -> None:
-    assert repeated(np.array([[1, 2], [2, 1]], dtype=np.uint64)).tolist() == [False, False]
+    assert repeated(np.array([[1, 2], [2, 1]], dtype=np.uint64).T, 2).tolist() == [False, False]
