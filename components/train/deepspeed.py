@@ -143,6 +143,8 @@ class DeepSpeedTrainer(Training, Trainer):
 
     def _train(self, context: Context, model: Path, tokens: Path) -> Path:
         """Runs the worker's processes, unless they finished before; returns the folder that they left."""
+        from components.formats.piece_bytes import piece_bytes, write_piece_bytes
+
         attempt = self._attempt(context, model, tokens)
         outcome = context.scratch / "outcome.json"
         if attempt.output.exists() and is_finished(outcome):
@@ -151,6 +153,7 @@ class DeepSpeedTrainer(Training, Trainer):
         if not (context.scratch / "attempt.json").exists():
             context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
         write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
+        write_piece_bytes(context.scratch, piece_bytes(model))
         context.launcher.run(
             "components.train.worker", [str(context.scratch / "attempt.json")],
             processes=context.site.train_processes, environment=ENVIRONMENT, outcome=outcome,

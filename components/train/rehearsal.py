@@ -15,6 +15,7 @@ from components.errors import ParameterError
 from components.formats.behaviour import Behaviour
 from components.formats.files import write_text
 from components.formats.mixture import Mixture
+from components.formats.piece_bytes import write_piece_bytes
 from components.formats.shapes import Outline, Shape
 from components.formats.tokens import PackedSource, TokenIndex, token_dtype, write_index, write_order
 from components.train.attempt import Architecture, Attempt, Kernels, Training
@@ -60,6 +61,7 @@ def make_attempt(training: Training, outline: Outline, site: Site, folder: Path)
     if shape is None or vocabulary is None:
         raise ParameterError("the model's shape is not known before it was collected; run `martlet run` as far as that first.")
     write_random_tokens(folder / "tokens", vocabulary, training)
+    write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are no text
     changes = {"architecture": architecture_of(shape), "skip_batches": ()}
     return Attempt(
         training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
