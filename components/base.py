@@ -37,6 +37,9 @@ class Component(Fields):
     rank_variables: ClassVar[Mapping[str, str]] = {}
     """What those ranks need in their environment, on any site."""
 
+    continues_over: ClassVar[frozenset[str]] = frozenset()
+    """Fields in which two of a kind may differ, and the one still goes on from what the other has in its scratch folder."""
+
     def obstacles(self) -> list[str]:
         """What would stop this component, as far as it can be known before anything runs; most know nothing."""
         return []
@@ -160,6 +163,8 @@ class Context:
     """Survives a retry of this very stage with these very inputs and parameters; checkpoints live here."""
     fingerprint: str
     """SHA-256 over the component's parameters and its inputs: what `scratch` belongs to."""
+    relatives: tuple[Path, ...]
+    """Scratch folders of the same component with the same inputs, but for `continues_over`: to read, and gone at any moment."""
     journal: Journal
     launcher: Launcher
     debian: PackageArchive

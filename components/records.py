@@ -62,6 +62,12 @@ def read_record(folder: Path) -> Record:
         raise InputError(f"{path} is not a record of this version of Martlet: {error}. Run the stage again.") from None
 
 
+def kinship(component: Component, inputs: dict[str, Artifact]) -> str:
+    """A fingerprint without the fields that the component `continues_over`: equal for those that may go on from each other."""
+    same = component.model_dump(mode="json", exclude=set(component.continues_over))
+    return digest_value({"parameters": same, "inputs": {name: artifact.sha256 for name, artifact in inputs.items()}})
+
+
 def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
     """SHA-256 over the parameters and the inputs' digests: equal means that the result would be equal."""
     digests = {name: artifact.sha256 for name, artifact in inputs.items()}

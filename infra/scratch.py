@@ -8,10 +8,33 @@ from pathlib import Path
 
 from infra.settings import Settings
 
+KINSHIP = "kinship"
+"""The file that says which other folders one may go on from (`components.records.kinship`)."""
+
 
 def scratch_of(settings: Settings, fingerprint: str) -> Path:
     """The folder of a stage with these very parameters and inputs, in whichever run."""
     return settings.checkpoints / fingerprint[:16]
+
+
+def relatives_of(settings: Settings, scratch: Path, kinship: str) -> tuple[Path, ...]:
+    """The other folders that were marked with this kinship, by name."""
+    found = (path.parent for path in settings.checkpoints.glob(f"*/{KINSHIP}") if has_kinship(path, kinship))
+    return tuple(sorted(folder for folder in found if folder != scratch))
+
+
+def has_kinship(path: Path, kinship: str) -> bool:
+    """Whether a mark says so; the folder around it may be removed at any moment."""
+    try:
+        return path.read_text(encoding="ascii") == kinship
+    except FileNotFoundError:
+        return False
+
+
+def mark_kinship(scratch: Path, kinship: str) -> None:
+    """Lets relatives find the folder; for who holds it."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / KINSHIP).write_text(kinship, encoding="ascii")
 
 
 @contextmanager

@@ -3,7 +3,18 @@
 from pathlib import Path
 from typing import ClassVar
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base import Component, Context, Fields, Report, abstractmethod
+
+ORIGIN = "origin.json"
+"""In the scratch folder of a training that went on from another one's checkpoint: an `Origin`."""
+
+
+class Origin(Fields):
+    """A checkpoint of another training: the updates before it were made there, with the same batches."""
+
+    fingerprint: str
+    step: int
+    """Updates that it has."""
 
 
 class TrainReport(Report):
@@ -17,6 +28,8 @@ class TrainReport(Report):
     first_bits_per_byte: dict[str, float]
     last_bits_per_byte: dict[str, float]
     """Of held-out text by language, before the first update and after the last; empty where none was packed."""
+    continued_from: Origin | None
+    """None: every update was made by this training."""
 
     def headline(self) -> str:
         """Parameters, steps, tokens and the loss, first to last."""

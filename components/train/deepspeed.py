@@ -27,6 +27,7 @@ from components.train.attempt import Attempt, Kernels, Outcome, Training
 from components.train.contract import Trainer, TrainReport
 from components.train.exported import check_export
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
+from components.train.relatives import go_on_from_relative, read_origin
 
 if TYPE_CHECKING:
     from components.formats.tokens import TokenIndex
@@ -47,6 +48,7 @@ class DeepSpeedTrainer(Training, Trainer):
     kind: Literal["deepspeed"]
     version: Literal[3]
     rank_variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
+    continues_over: ClassVar[frozenset[str]] = frozenset({"skip_batches"})
 
     @model_validator(mode="after")
     def _fits(self) -> "DeepSpeedTrainer":
@@ -119,6 +121,7 @@ class DeepSpeedTrainer(Training, Trainer):
             last_loss=losses[-1]["loss"],
             first_bits_per_byte=losses[0].get(HELDOUT_BEFORE, {}),
             last_bits_per_byte=losses[-1].get(HELDOUT, {}),
+            continued_from=read_origin(context.scratch),
         )
 
     def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":
@@ -143,6 +146,8 @@ class DeepSpeedTrainer(Training, Trainer):
 
     def _train(self, context: Context, model: Path, tokens: Path) -> Path:
         """Runs the worker's processes, unless they finished before; returns the folder that they left."""
+        from components.formats.piece_bytes import piece_bytes, write_piece_bytes
+
         attempt = self._attempt(context, model, tokens)
         outcome = context.scratch / "outcome.json"
         if attempt.output.exists() and is_finished(outcome):
@@ -150,7 +155,9 @@ class DeepSpeedTrainer(Training, Trainer):
         checkpoints.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
         if not (context.scratch / "attempt.json").exists():
             context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
+        go_on_from_relative(attempt, context.relatives, context.journal.say)
         write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
+        write_piece_bytes(context.scratch, piece_bytes(model))
         context.launcher.run(
             "components.train.worker", [str(context.scratch / "attempt.json")],
             processes=context.site.train_processes, environment=ENVIRONMENT, outcome=outcome,

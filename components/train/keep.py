@@ -30,5 +30,5 @@ class KeepWeights(Trainer):
         parameters = sum(prod(shape) for shape in shapes.values())
         return TrainReport(
             parameters=parameters, steps=0, tokens=0, first_loss=None, last_loss=None,
-            first_bits_per_byte={}, last_bits_per_byte={}
+            first_bits_per_byte={}, last_bits_per_byte={}, continued_from=None
         )

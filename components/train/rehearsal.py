@@ -1,7 +1,7 @@
 """A training's fields, a model's outline and a site in; how long its steps take and what they hold, measured, out.
 
 The trainer's own processes, engine and batches, on random weights and random tokens: neither changes what is computed. Only a
-few steps are made; no checkpoint, no model.
+few steps are made. The state is copied as for a checkpoint, since that takes memory, but nothing is written.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,19 @@ from components.errors import ParameterError
 from components.formats.behaviour import Behaviour
 from components.formats.files import write_text
 from components.formats.mixture import Mixture
+from components.formats.piece_bytes import write_piece_bytes
 from components.formats.shapes import Outline, Shape
 from components.formats.tokens import PackedSource, TokenIndex, token_dtype, write_index, write_order
 from components.train.attempt import Architecture, Attempt, Kernels, Training
 from components.train.metrics import Line, read_lines
 
-WARM_UP = 2
-"""The first steps, which also fill caches and memory, are not timed."""
-STEPS = 8
+WARM_UP = 4
+"""The first steps, which also fill caches and memory, are not timed: of the smoke's, the first took 2.5 times as long as later
+ones, the fourth still a fifth longer."""
+FEWEST, MOST = 6, 40
+"""Steps that are timed."""
+SECONDS = 15.0
+"""Once so long was timed, the fewest steps are enough: a machine's load changes from one second to the next."""
 WINDOWS = 64
 """Samples of random tokens; they are taken again and again."""
 KEY = "0-random"
@@ -43,7 +48,8 @@ def rehearse(training: Training, outline: Outline, site: Site, launcher: Launche
     """Makes a few steps on this machine. Raises `ParameterError` where the model is not known, `WorkerFailed` at a failure."""
     from components.train.deepspeed import ENVIRONMENT
 
-    attempt = make_attempt(training.model_copy(update={"steps": STEPS, "warmup_steps": 1}), outline, site, folder)
+    steps = {"steps": WARM_UP + MOST, "warmup_steps": 1}
+    attempt = make_attempt(training.model_copy(update=steps), outline, site, folder)
     write_text(folder / "attempt.json", attempt.model_dump_json())
     launcher.run(
         "components.train.rehearsal_worker", [str(folder / "attempt.json")], processes=site.train_processes,
@@ -60,11 +66,12 @@ def make_attempt(training: Training, outline: Outline, site: Site, folder: Path)
     if shape is None or vocabulary is None:
         raise ParameterError("the model's shape is not known before it was collected; run `martlet run` as far as that first.")
     write_random_tokens(folder / "tokens", vocabulary, training)
+    write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are no text
     changes = {"architecture": architecture_of(shape), "skip_batches": ()}
     return Attempt(
         training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
         scratch=folder, metrics=folder / "metrics.jsonl", fingerprint="rehearsal",
-        micro_batch_size=site.train_micro_batch_size, asynchronous_checkpoints=False,
+        micro_batch_size=site.train_micro_batch_size, asynchronous_checkpoints=site.asynchronous_checkpoints,
         accelerator_tflops=site.accelerator_tflops, workers=site.workers,
         kernels=Kernels(**{name: getattr(site, name) for name in Kernels.model_fields}),
     )  # fmt: skip

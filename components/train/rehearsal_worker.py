@@ -2,9 +2,15 @@
 
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.train.worker import prepare_deepspeed
+
+if TYPE_CHECKING:
+    from components.train.metrics import Line
+    from components.train.worker_steps import Run
 
 
 def main(arguments: list[str]) -> int:
@@ -20,13 +26,29 @@ def main(arguments: list[str]) -> int:
     try:
         with open_process_group():
             run = Run(attempt)
-            lines = [run.update(step) for step in range(attempt.training.steps)]
+            lines = make_steps(run)
             if run.rank == 0:
                 write_lines(attempt.metrics, lines)
     except MartletError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def make_steps(run: "Run") -> "list[Line]":
+    """The lines of as many steps as are worth timing; all ranks make the same number."""
+    from components.train.rehearsal import FEWEST, SECONDS, WARM_UP
+
+    lines = [run.update(0)]
+    run.saver.snapshot(1, lines)
+    lines += [run.update(step) for step in range(1, WARM_UP)]
+    end = time.monotonic() + SECONDS
+    for step in range(WARM_UP, run.training.steps):
+        lines.append(run.update(step))
+        enough = len(lines) >= WARM_UP + FEWEST and time.monotonic() > end
+        if run.agree(int(enough)):
+            break
+    return lines
 
 
 if __name__ == "__main__":

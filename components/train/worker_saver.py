@@ -68,14 +68,18 @@ class Saver:
             return
         self.wait()
         self.saved = step
-        fragments = fragments_of(self.engine)
-        if self.attempt.asynchronous_checkpoints:
-            fragments = self._staging.hold(fragments)
-        snapshot = Snapshot(step, self.probe.loss(), list(lines), fragments)
+        snapshot = self.snapshot(step, lines)
         if self.attempt.asynchronous_checkpoints:
             self._pending = self._thread.submit(self._write, snapshot)
         else:
             self._write(snapshot)
+
+    def snapshot(self, step: int, lines: Sequence[Line]) -> Snapshot:
+        """The state after `step` updates: a copy in memory where it is written in the background; all ranks take part."""
+        fragments = fragments_of(self.engine)
+        if self.attempt.asynchronous_checkpoints:
+            fragments = self._staging.hold(fragments)
+        return Snapshot(step, self.probe.loss(), list(lines), fragments)
 
     def wait(self) -> None:
         """Returns when no checkpoint is being written. Raises `ResourceError` where it could not be."""

@@ -13,6 +13,7 @@ from components.errors import CheckpointRefused
 from components.formats.starts import note_start
 from components.train import checkpoints
 from components.train.attempt import Attempt
+from components.train.contract import ORIGIN
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def look(attempt: Attempt) -> Start:
         shutil.rmtree(partial)
     found = checkpoints.newest(folder, attempt.fingerprint, attempt.workers, say)
     if found is None:
+        (attempt.scratch / ORIGIN).unlink(missing_ok=True)
         return BEGINNING
     path, manifest = found
     now, before = dist.get_world_size(), manifest.processes

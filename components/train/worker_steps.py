@@ -26,7 +26,7 @@ from components.train.worker_model import build_config, build_model
 from components.train.worker_probe import Probe
 from components.train.worker_saver import Saver
 from components.train.worker_start import BEGINNING, Start, find_start, report, say
-from components.train.worker_watch import Watch, by_source
+from components.train.worker_watch import TextCount, Watch, by_source
 
 PROGRESS_SECONDS = 0.5
 
@@ -76,6 +76,7 @@ class Run:
         self.printed = 0.0
         if start.checkpoint:
             self.lines = self.saver.load(start.checkpoint)
+        self.text = TextCount(attempt.scratch, device(), self.lines)
         self.losses = LossWatch(training.global_batch_size, training.skip_batches)
         for line in self.lines:
             self.losses.see(line["loss"])
@@ -112,8 +113,9 @@ class Run:
             self.engine.step()
             sums = sums + facts
             tally += by_source(by_sample, [self.shards.place(number).source for number in samples], len(tally))
-        everything = torch.cat([sums, self.watch.vector(tally, waited)])
+        everything = torch.cat([self.text.share(batches), sums, self.watch.vector(tally, waited)])
         dist.all_reduce(everything)
+        step_bytes, everything = int(everything[0]), everything[1:]
         curves = self.objective.curves(everything[: len(sums)] / (self.plan.accumulation * self.processes))
         watched = everything[len(sums) :].tolist()
         seconds = time.perf_counter() - started
@@ -122,7 +124,7 @@ class Run:
             "step": step, "batch": batch, "time": time.time_ns() // 1_000_000, **curves, "learning_rate": rate,
             "gradient_norm": float(self.engine.get_global_grad_norm()), "tokens": (step + 1) * tokens_in_batch,
             "tokens_per_second": round(tokens_in_batch / seconds, 1), "step_seconds": round(seconds, 6),
-            **self.watch.facts(watched, seconds),
+            **self.text.facts(step_bytes), **self.watch.facts(watched, seconds),
         }  # fmt: skip
 
     def tokens(self, samples: range) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from components.formats.piece_bytes import read_piece_bytes
 from components.formats.shapes import Outline, shape_of
 from components.train.attempt import Attempt
 from components.train.flops import step_flops
@@ -21,6 +22,31 @@ def by_source(by_sample: torch.Tensor, sources: Sequence[int], count: int) -> to
     """Rows of samples added up as rows of `count` sources; a sample's source is its number in the mixture."""
     places = torch.tensor(sources, device=by_sample.device)
     return by_sample.new_zeros(count, by_sample.shape[1]).index_add(0, places, by_sample)
+
+
+class TextCount:
+    """The bytes of text that a training has seen, of all ranks together: what trainings with different tokenizers share.
+
+    Counted are a window's targets, `tokens[1:]`, whether or not a loss is taken of each: neighbouring windows share one token,
+    and so every token of a source but its first counts exactly once a pass. BOS and EOS are no text. What else a piece is worth
+    in bytes is in `components.formats.piece_bytes`. Whole numbers far below 2⁵³, so that sums over ranks are exact.
+    """
+
+    def __init__(self, scratch: Path, device: torch.device, lines: Sequence[Line]) -> None:
+        """Goes on after `lines`; where an older version wrote the last of them, without bytes, the sum is not known."""
+        self.sizes = torch.from_numpy(read_piece_bytes(scratch)).to(device)
+        self.total: int | None = lines[-1].get("bytes") if lines else 0
+
+    def share(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Of this rank's micro-batches of a step, (samples, sequence + 1) tokens each: their bytes, as (1) in fp64."""
+        return torch.stack([self.sizes[tokens[:, 1:]].sum() for tokens in batches]).sum().double().reshape(1)
+
+    def facts(self, step_bytes: int) -> Line:
+        """Of a step, once: its bytes over all ranks, and with those of all steps before it."""
+        if self.total is None:
+            return {"step_bytes": step_bytes}
+        self.total += step_bytes
+        return {"bytes": self.total, "step_bytes": step_bytes}
 
 
 class Watch:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from components.formats.documents import first_texts, read_documents
+from components.formats.piece_bytes import piece_bytes, write_piece_bytes
 from components.formats.tokenizers import load_tokenizer
 from components.formats.tokens import TokenShards
 from components.train.attempt import Kernels
@@ -108,6 +109,7 @@ class Laboratory:
                 context = context_of(self.root / name, processes, case.micro_batch_size)
                 inputs = self.root / case.folder
                 made = case.component._attempt(context, inputs / "model", inputs / "tokens")
+                write_piece_bytes(context.scratch, piece_bytes(inputs / "model"))
                 attempts.append(made.model_dump(mode="json"))
         file = self.root / f"attempts-{processes}.json"
         file.write_text(json.dumps(attempts))

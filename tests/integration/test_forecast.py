@@ -8,7 +8,7 @@ import pytest
 from components.formats.shapes import Outline, shape_of
 from components.train.flops import forward_flops
 from components.train.memory import activation_bytes
-from components.train.rehearsal import STEPS, rehearse
+from components.train.rehearsal import MOST, WARM_UP, rehearse
 from tests.fakes import SITE
 from tests.forked_ranks import ForkedRanks
 from tests.tiny_training import trainer
@@ -92,5 +92,5 @@ def test_a_rehearsal_runs_the_trainer_for_some_steps_on_a_model_that_is_not_ther
     rows = component.rehearse(outline, SITE, launcher, tmp_path)
     assert [name for name, _ in rows] == ["a step, measured", "all steps, measured", "memory a process, measured"]
     again = rehearse(component, component.outline(outline), SITE, launcher, tmp_path / "again")
-    assert [line["step"] for line in again.lines] == list(range(STEPS))
+    assert [line["step"] for line in again.lines] == list(range(WARM_UP + MOST))
     assert again.step_seconds > 0

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from components.formats.digests import digest_folder
+from components.formats.piece_bytes import piece_bytes, write_piece_bytes
 from components.train.deepspeed import DeepSpeedTrainer
 from components.train.exported import check_export
 from tests.fakes import SITE, make_context
@@ -69,9 +70,12 @@ class Journey:
         values: dict[str, Any] = json.loads((self.place(processes, case) / "scratch/facts.json").read_text())
         return values
 
-    def losses(self, processes: int, case: Case) -> list[float]:
+    def curve(self, processes: int, case: Case, key: str) -> list[float]:
         lines = (self.place(processes, case) / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(line)["loss"] for line in lines]
+        return [json.loads(line)[key] for line in lines]
+
+    def losses(self, processes: int, case: Case) -> list[float]:
+        return self.curve(processes, case, "loss")
 
     def launch(self, processes: int, until: int, *, asynchronous: bool) -> None:
         """Trains every case up to a step, all in one start."""
@@ -83,6 +87,7 @@ class Journey:
             place = self.place(processes, case)
             context = make_context(place, site=site)
             made = case.component._attempt(context, self.inputs / "model", self.inputs / "tokens")
+            write_piece_bytes(context.scratch, piece_bytes(self.inputs / "model"))
             attempts.append({"attempt": made.model_dump(mode="json"), "until": until})
         (self.folder / f"{processes}.json").write_text(json.dumps(attempts))
         launcher = ForkedRanks(self.folder / "logs")
@@ -153,6 +158,9 @@ def test_the_loss_continues_from_two_processes_to_one_to_four(case: Case, journe
     assert journey.losses(1, case)[:HALF] == undisturbed[:HALF]
     assert journey.losses(4, case)[:THREE_QUARTERS] == journey.losses(1, case)
     found = journey.losses(4, case)
+    bytes_seen = journey.curve(2, case, "bytes")  # the sum of whole numbers, whoever adds them up
+    assert journey.curve(1, case, "bytes") == bytes_seen[:THREE_QUARTERS]
+    assert journey.curve(4, case, "bytes") == bytes_seen
     assert len(found) == len(undisturbed) == STEPS
     assert found == pytest.approx(undisturbed, abs=LOSS_TOLERANCE)
     assert found[-1] < found[0] - 0.5

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from components.formats.batches import BatchPlan
 from components.formats.documents import read_documents, training_files
 from components.formats.framing import document_tokenizer
+from components.formats.piece_bytes import piece_bytes, write_piece_bytes
 from flows.batches import open_training
 from tests.tiny_runs import make_run
 from tests.tiny_training import context_of, prepare, trainer
@@ -33,7 +34,7 @@ def test_a_printed_batch_is_what_the_step_consumed(
     training = replace(open_training("tiny", "train"), plan=BatchPlan(4, 2, processes))
     context, component = context_of(tmp_path, processes, micro_batch_size=2), trainer(**FIELDS)
     made = component._attempt(context, inputs / "model", inputs / "tokens")
-    context.scratch.mkdir()
+    write_piece_bytes(context.scratch, piece_bytes(inputs / "model"))
     (tmp_path / "attempt.json").write_text(made.model_dump_json())
     context.launcher.run("tests.batch_worker", [str(tmp_path / "attempt.json")], processes=processes, environment={})
     tokenizer = document_tokenizer(inputs / "model")

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from components.formats.digests import digest_folder
+from components.formats.documents import Document, write_documents
+from components.formats.tokenizers import Tokenizer, load_tokenizer
 from components.formats.tokens import TokenShards
-from tests.tiny_training import attempt, prepare, trainer
+from tests.fakes import make_context
+from tests.texts import JAPANESE, prose
+from tests.tiny_training import SEQUENCE_LENGTH, attempt, packer, prepare, trainer, write_text_and_model
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,10 @@ def assert_equal_runs(run: Path, undisturbed: Path) -> None:
     lines, theirs = (read_lines(folder / "output/losses.jsonl") for folder in (run, undisturbed))
     assert [{key: line[key] for key in other} for line, other in zip(lines, theirs, strict=True)] == theirs
     assert [line["step"] for line in read_lines(run / "metrics.jsonl")] == list(range(16))
+    counts, expected_counts = (
+        [(line["bytes"], line["step_bytes"]) for line in read_lines(folder / "metrics.jsonl")] for folder in (run, undisturbed)
+    )
+    assert counts == expected_counts
 
 
 def test_a_run_interrupted_at_random_moments_goes_on_to_the_same_bytes(
@@ -57,6 +65,30 @@ def test_a_run_interrupted_at_random_moments_goes_on_to_the_same_bytes(
     assert done["warnings"] == []  # no step that was computed again came out differently
     assert not list((tmp_path / "scratch/checkpoints").glob(".saving-*"))
     assert_equal_runs(tmp_path, undisturbed)
+
+
+def test_a_pass_over_a_corpus_counts_the_bytes_of_its_text(tmp_path: Path) -> None:
+    """And one more a document: the space that SentencePiece puts in front of it."""
+    write_text_and_model(tmp_path)
+    tokenizer = load_tokenizer(tmp_path / "model")
+    texts = [prose(JAPANESE, seed, 8) for seed in range(3)]
+    texts[0] += next(tail for tail in map("y".__mul__, range(1000)) if fills_batches(tokenizer, [texts[0] + tail, *texts[1:]]))
+    documents = (Document(id=f"{n}", source="own", language="ja", uri="", text=text) for n, text in enumerate(texts))
+    write_documents(tmp_path / "text/train/ja/own.jsonl.gz", documents)
+    mixture = [{"text": "ja/own", "weight": 1.0}]
+    packing = packer(mixture=mixture, heldout_characters={})
+    packing.run(make_context(tmp_path), text=tmp_path / "text", model=tmp_path / "model", output=tmp_path / "tokens")
+    steps = TokenShards(tmp_path / "tokens").index.sources[0].windows // 4
+    attempt(tmp_path, tmp_path / "run", trainer(steps=steps, warmup_steps=1))
+    lines = read_lines(tmp_path / "run/metrics.jsonl")
+    expected = sum(len(text.encode()) for text in texts) + len(texts)
+    assert lines[-1]["bytes"] == sum(line["step_bytes"] for line in lines) == expected
+
+
+def fills_batches(tokenizer: Tokenizer, texts: list[str]) -> bool:
+    """Whether the documents fill global batches to the last token."""
+    tokens = sum(len(ids) for ids in tokenizer.encode_documents(texts))
+    return (tokens - 1) % (4 * SEQUENCE_LENGTH) == 0
 
 
 def test_a_damaged_newest_checkpoint_and_lost_metrics_cost_steps_but_change_nothing(

@@ -1,0 +1,134 @@
+"""What `martlet plan --measure` predicts against what a training takes: the smoke's model on this machine, at the same time.
+
+`make bench-plan` prints one JSON line a figure; exit code 1 where one is off by more than the goal, either way. A training here
+is the trainer's own worker from its first step to its export, with checkpoints in the background and held-out text, on random
+tokens. Whatever else a machine does changes a step by more than the goal from one minute to the next: so the two run side by
+side, and the training's steps are those of the time in which the rehearsal's were timed. Both are slower than alone, alike.
+"""
+
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROUNDS = 3
+GOAL = 0.15
+SHORT = {"steps": 60, "checkpoint_every_steps": 20}
+"""More steps than a rehearsal makes."""
+HELDOUT_TOKENS = 2_500
+"""About what 5,000 characters of each language are to the smoke's tokenizer."""
+RECIPE = Path(__file__).parents[1] / "recipes/smoke.yaml"
+
+Pair = tuple[float, float]
+"""Predicted, and measured."""
+
+
+def main() -> int:
+    """Prints the figures."""
+    Path(".build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=Path(".build")) as folder:
+        figures = measure(Path(folder).absolute())
+    for each in figures:
+        print(json.dumps(each))
+    return 0 if all(each["pass"] for each in figures) else 1
+
+
+def measure(folder: Path) -> list[dict[str, Any]]:
+    """Rehearses and trains, some times."""
+    rounds = [side_by_side(folder / str(number)) for number in range(ROUNDS)]
+    return [figure("step", "s", [each[0] for each in rounds]), figure("memory", "MiB", [each[1] for each in rounds])]
+
+
+def side_by_side(folder: Path) -> tuple[Pair, Pair]:
+    """Seconds a step, and MiB of the process that held most: as predicted, and as they were."""
+    from components.train.rehearsal import WARM_UP
+
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn, initializer=print_aside) as pool:
+        predicting, training = pool.submit(predict, folder / "rehearsal"), pool.submit(train, folder / "training")
+        predicted, lines = predicting.result(), training.result()
+    begin, end = predicted.lines[WARM_UP - 1]["time"], predicted.lines[-1]["time"]
+    meanwhile = [line["step_seconds"] for line in lines if begin <= line["time"] <= end]
+    peak = max(line["peak_memory_mib"] for line in lines)
+    return (predicted.step_seconds, statistics.median(meanwhile)), (predicted.peak_memory_mib, peak)
+
+
+def print_aside() -> None:
+    """Leaves standard output to the figures."""
+    sys.stdout = sys.stderr
+
+
+def figure(name: str, unit: str, pairs: list[Pair]) -> dict[str, Any]:
+    """One line."""
+    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratios = [ours / other for ours, other in pairs]
+    ratio = statistics.median(ratios)
+    return {
+        "bench": f"plan-{name}", "ours": round(mine, 4), "peer": round(theirs, 4), "peer_name": "a training", "unit": unit,
+        "ratio": round(ratio, 3), "goal": f"within {GOAL:.0%}", "pass": abs(ratio - 1) <= GOAL,
+        "ratios": [round(each, 3) for each in ratios],
+    }  # fmt: skip
+
+
+def smoke(folder: Path) -> tuple[Any, Any, Any, Any]:
+    """The smoke's training, its model's outline, the site, and what starts ranks."""
+    from components.params import component_of, load_params
+    from flows.plan import outlines_before
+    from infra.local import LocalProcesses
+    from infra.sites import load_site
+
+    params, site = load_params(RECIPE), load_site("local", [])
+    component: Any = component_of(params, "train")
+    outline = outlines_before(params, Path("nowhere"))["train"]
+    return component.training, outline, site, LocalProcesses(folder / "logs", site.threads_per_process)
+
+
+def predict(folder: Path) -> Any:
+    """A rehearsal, as `martlet plan --measure` makes it."""
+    from components.train.rehearsal import rehearse
+
+    training, outline, site, launcher = smoke(folder)
+    return rehearse(training, outline, site, launcher, folder)
+
+
+def train(folder: Path) -> list[Any]:
+    """A whole training; returns its lines of metrics."""
+    from components.formats.files import write_text
+    from components.train.deepspeed import ENVIRONMENT
+    from components.train.metrics import read_lines
+    from components.train.rehearsal import make_attempt
+
+    training, outline, site, launcher = smoke(folder)
+    attempt = make_attempt(training.model_copy(update=SHORT), outline, site, folder)
+    add_heldout(folder / "tokens")
+    changes = {"output": folder / "model", "asynchronous_checkpoints": site.asynchronous_checkpoints}
+    write_text(folder / "attempt.json", attempt.model_copy(update=changes).model_dump_json())
+    launcher.run(
+        "components.train.worker", [str(folder / "attempt.json")], processes=site.train_processes, environment=ENVIRONMENT
+    )
+    return read_lines(attempt.metrics)
+
+
+def add_heldout(folder: Path) -> None:
+    """A document of random tokens in each of two languages."""
+    import numpy as np
+
+    from components.formats.heldout_tokens import HeldoutText
+    from components.formats.token_writer import write_source
+    from components.formats.tokens import read_index, write_index
+
+    index, texts = read_index(folder), []
+    for language in ("ja", "en"):
+        document = np.random.default_rng(1).integers(1, index.behaviour.pieces, HELDOUT_TOKENS)
+        write_source(folder, f"heldout-{language}", index.dtype, [(language, document)])
+        texts.append(HeldoutText(language=language, key=f"heldout-{language}", documents=1, tokens=HELDOUT_TOKENS,
+                                 characters=5_000, bytes=10_000, sha256=""))  # fmt: skip
+    write_index(folder, index.model_copy(update={"heldout": tuple(texts)}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
