@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from components.errors import MartletError, WorkerFailed
+from flows.torn_files import remove_torn_files
 from flows.workspace import Workspace
 from infra.processes import dying_with_parent
 
@@ -47,6 +48,7 @@ class Pipeline:
 
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # switches its bars off too: the terminal has one
         self.repo = Repo(str(workspace.path))
+        remove_torn_files(self.repo)
 
     def unchanged(self, stage: str) -> bool:
         """True where `dvc.lock` and the files agree for this stage: nothing to do."""

@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.repo import Repo
 
+from flows.torn_files import remove_torn_files
 from infra import git
 
 PIPELINE = """
@@ -65,6 +68,32 @@ def test_ran_then_unchanged_then_restored_from_the_cache(repository: Path) -> No
     (repository / "out" / "x").unlink()
     assert outcome(repository, "make")["outcome"] == "restored"
     assert (repository / "out" / "x").read_text() == "1"
+
+
+def test_what_a_killed_process_left_half_written_is_made_anew(repository: Path) -> None:
+    assert outcome(repository, "make")["outcome"] == "ran"
+    lock, busy = repository / "dvc.lock", repository / ".dvc/tmp/rwlock"
+    whole = lock.read_text(encoding="utf-8")
+    for torn, read in (("", ""), (whole[:20], '{"write": {}, "re'), (whole[:-40], '{"read": 3}')):
+        lock.write_text(torn, encoding="utf-8")
+        busy.write_text(read, encoding="utf-8")
+        repo = Repo(str(repository))
+        remove_torn_files(repo)
+        repo.close()
+        assert outcome(repository, "make")["outcome"] in ("unchanged", "restored")
+        assert yaml.safe_load(lock.read_text(encoding="utf-8")) == yaml.safe_load(whole)
+        assert isinstance(json.loads(busy.read_text(encoding="utf-8")), dict)
+
+
+def test_files_that_another_process_may_be_writing_are_left_alone(repository: Path) -> None:
+    assert outcome(repository, "make")["outcome"] == "ran"
+    busy, repo, other = repository / ".dvc/tmp/rwlock", Repo(str(repository)), Repo(str(repository))
+    with other.lock:
+        busy.write_text("", encoding="utf-8")
+        remove_torn_files(repo)
+    assert busy.exists()
+    remove_torn_files(repo)
+    assert not busy.exists()
 
 
 def test_a_failing_stage_says_its_own_words(repository: Path) -> None:

@@ -229,9 +229,13 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One start or stop at a time."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
+        """One start or stop at a time. Raises `ServiceError` where this user may not write there."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stream = (self.folder / "lock").open("w")
+        except PermissionError as error:
+            raise ServiceError(f"{error.filename} is not yours to write. Choose another place with --folder.") from None
+        with stream as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
