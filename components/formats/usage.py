@@ -37,7 +37,7 @@ class Usage(BaseModel):
         parts = [
             f"{self.starts:,} {'start' if self.starts == 1 else 'starts'}",
             hours(self.gpu_hours, "GPU-hours") if self.gpu_hours else hours(self.node_hours, "node-hours"),
-            f"{hours(self.queue_hours, 'hours')} in the queue",
+            f"{waiting(self.queue_hours)} in the queue",
         ]
         parts += [] if self.goodput is None else [f"goodput {self.goodput:.1%}"]
         parts += [] if self.mfu is None else [f"MFU {self.mfu:.1%}"]
@@ -63,6 +63,14 @@ def total(usages: Iterable[Usage]) -> Usage | None:
     )  # fmt: skip
 
 
+def waiting(number_of_hours: float) -> str:
+    """A time in the queue, which may be hardly any."""
+    seconds = number_of_hours * 3600
+    return f"{seconds:,.0f} s" if seconds < 60 else hours(number_of_hours, "hours")
+
+
 def hours(number: float, unit: str) -> str:
     """A number of hours that may be large, or a few seconds."""
+    if number < 0.001:
+        return f"less than 0.001 {unit}"
     return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"

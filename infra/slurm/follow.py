@@ -45,8 +45,9 @@ class Follower:
                 else:
                     self.watcher.answered()
                     if found is None or not found.living:
-                        self.watcher.copy_log()
-                        return found or job.forgotten()
+                        ended = found or job.forgotten()
+                        self.watcher.ended(ended)
+                        return ended
                     self.watcher.show(found)
                     self._keep_away(found)
                     self._lose_patience(found)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from infra.journal import JOB_MARK
 from infra.slurm.commands import SlurmUnreachable
-from infra.slurm.jobs import Job
+from infra.slurm.jobs import Job, State
 from infra.slurm.place import Place
 from infra.slurm.refusals import remedy
 
@@ -40,6 +40,11 @@ class Watcher:
                 self.warned = True
                 say(f"warning: job {job.number} has given no sign of life for {age:,.0f} s; see {self.folder}")
 
+    def ended(self, job: Job) -> None:
+        """Shows the last of what rank 0 wrote, and on the job's page how it ended; what that means is said by who judges it."""
+        self.copy_log()
+        say(JOB_MARK + json.dumps({"words": describe(job, self.stage), "folder": str(self.folder)}, ensure_ascii=False))
+
     def copy_log(self) -> None:
         """Prints the whole lines that rank 0 wrote since."""
         if not self.log.exists():
@@ -67,12 +72,16 @@ class Watcher:
 
 def describe(job: Job, stage: str) -> str:
     """A stage's job's state in words."""
-    again = f", after {job.restarts} restarts" if job.restarts else ""
+    again = f", after {job.restarts} {'restart' if job.restarts == 1 else 'restarts'}" if job.restarts else ""
     if job.waiting:
         expected = f", expected to start {clock(job.start)}" if job.start else ""
         advice = f"; it may wait for ever. {remedy(job.reason, stage)}" if job.stuck else ""
         return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
     where = f" on {job.nodes}" if job.nodes else ""
+    if job.state is State.UNKNOWN:
+        return f"job {job.number} is in a state that is not known ({job.reason}){again}"
+    if not job.living:
+        return f"job {job.number} ended as {job.state}{where}{again}"
     return f"job {job.number} is {job.state.lower()}{where}{again}"
 
 

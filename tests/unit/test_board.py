@@ -5,6 +5,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,7 +16,7 @@ from rich.console import Console
 from flows.board import Artifact, Board, key_of
 from flows.display import Display
 from infra.journal import JOB_MARK, MARK
-from infra.slurm.jobs import Job
+from infra.slurm.jobs import Job, State
 from infra.slurm.place import Place
 from infra.slurm.watch import Watcher
 
@@ -172,6 +174,30 @@ def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_fo
     shown = page.newest("tiny-1a2b3c4d-train-base-job")
     assert shown is not None
     assert f"**job 12 waits (None)**\n\n- logs: `{tmp_path}/job/logs/rank-*.log`" in str(shown.data)
+
+
+@pytest.mark.parametrize(("state", "restarts", "words"), [
+    (State.COMPLETED, 0, "job 12 ended as COMPLETED on node[1-2]"),
+    (State.TIMEOUT, 1, "job 12 ended as TIMEOUT on node[1-2], after 1 restart"),
+    (State.UNKNOWN, 0, "job 12 is in a state that is not known (Slurm remembers it no more)"),
+])  # fmt: skip
+def test_a_jobs_page_does_not_say_that_it_runs_once_it_ended(
+    board: Board, page: Page, tmp_path: Path, state: State, restarts: int, words: str
+) -> None:
+    place = Place(stage="train", run="tiny", fingerprint="1", scratch=tmp_path, workspace=tmp_path, cancelled=tmp_path / "x")
+    running = replace(Job.just_submitted(12, "martlet-train-1"), state=State.RUNNING, nodes="node[1-2]")
+    ended = running.forgotten() if state is State.UNKNOWN else replace(running, state=state, restarts=restarts)
+    told = io.StringIO()
+    with board, redirect_stdout(told):
+        watcher = Watcher(place, poll_seconds=1)
+        watcher.show(running)
+        watcher.ended(ended)
+        for line in told.getvalue().splitlines():
+            board.line(line)
+    shown = page.newest("tiny-1a2b3c4d-train-base-job")
+    assert shown is not None
+    assert f"**{words}**" in str(shown.data)
+    assert "1. job 12 is running on node[1-2]" in str(shown.data)
 
 
 def test_keys_are_what_prefect_takes_as_one() -> None:

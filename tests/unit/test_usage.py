@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from components.formats.starts import Started, note_start, read_starts
 from components.formats.usage import Usage, total
 from components.records import Record, read_record
@@ -102,6 +104,18 @@ def test_stages_add_up_but_for_shares_and_currencies() -> None:
     assert mixed is not None
     assert (mixed.cost, mixed.currency) == (None, None)
     assert total([]) is None
+
+
+@pytest.mark.parametrize(("hours", "words"), [
+    (0.0, "0 s in the queue"), (0.5 / 60, "30 s in the queue"), (0.75, "0.75 hours in the queue"),
+    (120.4, "120 hours in the queue"),
+])  # fmt: skip
+def test_a_time_in_the_queue_is_said_in_a_unit_that_suits_it(hours: float, words: str) -> None:
+    assert words in USAGE.model_copy(update={"queue_hours": hours}).words()
+
+
+def test_hardly_any_hours_are_no_power_of_ten() -> None:
+    assert "less than 0.001 GPU-hours" in USAGE.model_copy(update={"gpu_hours": 0.0000123}).words()
 
 
 def recorded(stage: str, usage: Usage | None) -> Record:
