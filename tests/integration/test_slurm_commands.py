@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.cluster.cluster import Cluster
+from infra.deploy.cluster.configuration import Shape
+from infra.deploy.cluster.installation import install
 from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable, State
 from infra.slurm.refusals import remedy
 from infra.slurm.script import Request, sbatch_text
-from tests.cluster import submit, wait_for, wait_until
-from tests.unit.test_slurm_script import HOSTILE, request_for, with_allocation, with_site
+from tests.cluster import living, submit, wait_for, wait_until
+from tests.unit.test_slurm_script import GOLDEN, HOSTILE, request_for, with_allocation, with_site
 
 STUBBORN = "trap 'echo term' TERM; while true; do sleep 0.1; done"
 
@@ -43,6 +45,23 @@ def test_slurm_would_start_what_the_test_clusters_site_asks_for(
     assert done.returncode == 0, done.stderr
     assert "to start at" in done.stderr
     assert queue.named(request.name) == []
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[Cluster]:
+    """Sixteen nodes of eight GPUs, as the Swallow recipes were trained on: as far as Slurm knows."""
+    install()
+    yield from living(Shape(nodes=16, cpus=128, gpus=8))
+
+
+@pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.sbatch")), ids=lambda path: path.stem)
+def test_slurm_would_start_the_swallow_trainings_on_sixteen_nodes(large: Cluster, golden: Path, tmp_path: Path) -> None:
+    script = tmp_path / "job.sbatch"
+    script.write_text(golden.read_text(encoding="utf-8").replace("--partition=gpu", "--partition=low"), encoding="utf-8")
+    environment = {**os.environ, **large.environment()}
+    done = subprocess.run(["sbatch", "--test-only", str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "on nodes node[1-16] in partition low" in done.stderr
 
 
 def test_a_job_finds_its_folders_and_words_whatever_they_are_made_of(queue: Slurm, tmp_path: Path) -> None:
