@@ -614,8 +614,8 @@ def disturbed(own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempP
                 training.end()
 
 
-STEPS = 100
-"""Of the real training."""
+STEPS = 200
+"""Of the real training: more than it makes until it is disturbed, on a busy machine too."""
 
 
 def context_of(training: Training) -> Context:
