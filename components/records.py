@@ -64,11 +64,15 @@ def read_record(folder: Path) -> Record:
 
 def kinship(component: Component, inputs: dict[str, Artifact]) -> str:
     """A fingerprint without the fields that the component `continues_over`: equal for those that may go on from each other."""
-    same = component.model_dump(mode="json", exclude=set(component.continues_over))
-    return digest_value({"parameters": same, "inputs": {name: artifact.sha256 for name, artifact in inputs.items()}})
+    return digest_call(component, inputs, component.continues_over)
 
 
 def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:
     """SHA-256 over the parameters and the inputs' digests: equal means that the result would be equal."""
+    return digest_call(component, inputs, frozenset())
+
+
+def digest_call(component: Component, inputs: dict[str, Artifact], without: frozenset[str]) -> str:
+    """SHA-256 over the parameters, but for some fields, and the inputs' digests."""
     digests = {name: artifact.sha256 for name, artifact in inputs.items()}
-    return digest_value({"parameters": component.model_dump(mode="json"), "inputs": digests})
+    return digest_value({"parameters": component.model_dump(mode="json", exclude=set(without)), "inputs": digests})

@@ -8,24 +8,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.base import Fields
 from components.clean.keep import KeepPages
 from components.clean.swallow import SwallowCleaner
+from components.formats.endings import RanksCall
 
 AnyCleaner = Annotated[SwallowCleaner | KeepPages, Field(discriminator="kind")]
 
 
-class Call(Fields):
+class Call(RanksCall):
     """A cleaning as its ranks are told it, as `call.json`."""
 
-    mark: str
-    """SHA-256 over all that results depend on: under another mark they are of another cleaning."""
     cleaner: AnyCleaner
     sources: Path
     """As the stage was told it, so that messages name it alike; ranks work in the same folder."""
     workers: int
     """Processes of each rank."""
-    scratch: Path
 
     @property
     def judged(self) -> Path:
@@ -41,16 +38,6 @@ class Call(Fields):
     def gathering(self) -> Path:
         """The result while it is written: each of its files is whole or absent."""
         return self.scratch / "gathering"
-
-    @property
-    def outcome(self) -> Path:
-        """The file that says how the ranks ended."""
-        return self.scratch / "outcome.json"
-
-    @property
-    def refusal(self) -> Path:
-        """The file that a rank leaves where an input is at fault."""
-        return self.scratch / "refusal.json"
 
     def rows(self, unit: int) -> Path:
         """What was found out of a unit's pages; a unit is judged when this file is there."""

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from components.clean.call import Call
-from components.clean.worker_watch import Signals, Stopped, Watch
+from components.clean.worker_watch import Watch
 from components.errors import InputError, MartletError
 from components.formats.endings import Outcome, write_refusal
+from components.formats.stopping import Signals, Stopped
 
 
 def main(arguments: list[str]) -> int:

@@ -3,35 +3,12 @@
 Light: it is there before the imports that take a second.
 """
 
-import json
 import os
-import signal
-import sys
 import time
-from types import FrameType
 
 from components.clean.call import Call
 from components.clean.judged import Head, read_head
-
-STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-PROGRESS_SECONDS = 0.5
-
-
-class Stopped(Exception):  # never leaves the worker
-    """A signal asked this rank to leave."""
-
-
-class Signals:
-    """Notes the signals that ask for an end, from now on."""
-
-    def __init__(self) -> None:
-        self.came = ""
-        for number in STOPPING:
-            signal.signal(number, self.note)
-
-    def note(self, number: int, _frame: FrameType | None) -> None:
-        """Called by Python."""
-        self.came = signal.Signals(number).name
+from components.formats.stopping import PROGRESS_SECONDS, Signals, print_progress
 
 
 class Watch:
@@ -48,8 +25,7 @@ class Watch:
 
     def stop(self) -> None:
         """Raises `Stopped` where a signal came."""
-        if self.signals.came:
-            raise Stopped(self.signals.came)
+        self.signals.stop()
 
     def look(self) -> None:
         """Says how many pages all ranks have judged, now and then. Raises `Stopped`."""
@@ -75,6 +51,4 @@ class Watch:
     def say(self, done: int, text: str) -> None:
         """Prints a progress line."""
         self.printed = time.monotonic()
-        progress = {"done": done, "total": self.total, "text": text}
-        sys.stdout.write(f"@progress {json.dumps(progress, ensure_ascii=False)}\n")
-        sys.stdout.flush()
+        print_progress(done, self.total, text)

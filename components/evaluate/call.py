@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from components.base import Fields
 from components.evaluate.benchmarks import CheckedBenchmark
+from components.formats.endings import RanksCall
 from components.formats.files import write_json
 from components.formats.scores import Score
 
@@ -57,33 +58,20 @@ class TextLength(Measured):
     tokens: int
 
 
-class Call(Fields):
+class Call(RanksCall):
     """An evaluation as its ranks are told it, as `call.json`."""
 
-    mark: str
-    """SHA-256 over all that results depend on: under another mark they are of another evaluation."""
     models: dict[str, Path]
     benchmarks: tuple[CheckedBenchmark, ...]
     texts: dict[str, Path]
     """The held-out texts by language: a JSON list of strings each."""
     asking: Asking
     measurements: tuple[Measurement, ...]
-    scratch: Path
 
     @property
     def results(self) -> Path:
         """The folder with one file a measurement that is made."""
         return self.scratch / "results"
-
-    @property
-    def outcome(self) -> Path:
-        """The file that says how the ranks ended."""
-        return self.scratch / "outcome.json"
-
-    @property
-    def refusal(self) -> Path:
-        """The file that a rank leaves where an input is at fault."""
-        return self.scratch / "refusal.json"
 
     def result(self, model: str, of: str, name: str) -> Path:
         """The file of one measurement; it is whole or absent."""

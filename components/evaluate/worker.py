@@ -12,8 +12,9 @@ from components.errors import InputError, MartletError
 from components.evaluate.call import Call
 from components.evaluate.seats import largest_weights, take_seat
 from components.evaluate.share import deal
-from components.evaluate.worker_watch import Signals, Stopped, Watch
+from components.evaluate.worker_watch import Watch
 from components.formats.endings import Outcome, write_refusal
+from components.formats.stopping import Signals, Stopped
 
 
 def main(arguments: list[str]) -> int:

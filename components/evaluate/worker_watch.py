@@ -3,36 +3,13 @@
 Light: it is there before the imports that take seconds.
 """
 
-import json
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from components.evaluate.call import Call
 from components.evaluate.seats import Place
-
-STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-PROGRESS_SECONDS = 0.5
-
-
-class Stopped(Exception):  # never leaves the worker
-    """A signal asked this rank to leave."""
-
-
-class Signals:
-    """Notes the signals that ask for an end, from now on."""
-
-    def __init__(self) -> None:
-        self.came = ""
-        for number in STOPPING:
-            signal.signal(number, self.note)
-
-    def note(self, number: int, _frame: FrameType | None) -> None:
-        """Called by Python."""
-        self.came = signal.Signals(number).name
+from components.formats.stopping import PROGRESS_SECONDS, Signals, print_progress
 
 
 class Watch:
@@ -49,11 +26,8 @@ class Watch:
 
     def see(self, text: str) -> None:
         """Says how many measurements all ranks have made, now and then. Raises `Stopped` where a signal came."""
-        if self.signals.came:
-            raise Stopped(self.signals.came)
+        self.signals.stop()
         if self.place.rank == 0 and time.monotonic() - self.printed >= PROGRESS_SECONDS:
             self.printed = time.monotonic()
             total = len(self.call.measurements)
-            progress = {"done": total - len(self.call.left()), "total": total, "text": f"measurements; {text}"}
-            sys.stdout.write(f"@progress {json.dumps(progress, ensure_ascii=False)}\n")
-            sys.stdout.flush()
+            print_progress(total - len(self.call.left()), total, f"measurements; {text}")

@@ -1,4 +1,4 @@
-"""How a stage's ranks ended, in two small files: whether they are done, and which input they could not take."""
+"""Where a stage's ranks say how they ended, in two small files: whether they are done, and which input they could not take."""
 
 from pathlib import Path
 
@@ -8,6 +8,26 @@ from components.errors import EmptyCorpus, InputError, TokenizerMismatch
 from components.formats.files import write_text
 
 REFUSALS = {error.__name__: error for error in (InputError, EmptyCorpus, TokenizerMismatch)}
+
+
+class RanksCall(BaseModel):
+    """What a stage's ranks are told, as `call.json`; each stage adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mark: str
+    """SHA-256 over all that results depend on: what was left under another mark is of other work."""
+    scratch: Path
+
+    @property
+    def outcome(self) -> Path:
+        """The file that says how the ranks ended."""
+        return self.scratch / "outcome.json"
+
+    @property
+    def refusal(self) -> Path:
+        """The file that a rank leaves where an input is at fault."""
+        return self.scratch / "refusal.json"
 
 
 class Outcome(BaseModel):

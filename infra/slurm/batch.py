@@ -128,9 +128,11 @@ class Batch:
                 except subprocess.TimeoutExpired:
                     if self.terminated:  # ranks that do not listen will be killed together with this process
                         self._write_end(attempt, End("stopped", words="ended by Slurm"))
-                    elif time.monotonic() > patience and (missing := self._absent(attempt)):
-                        self.missing, patience = missing, float("inf")
-                        srun.terminate()  # which ends all ranks at once
+                    elif time.monotonic() > patience:
+                        patience = float("inf")  # who began has begun: one look is enough
+                        if missing := self._absent(attempt):
+                            self.missing = missing
+                            srun.terminate()  # which ends all ranks at once
             words.seek(0)
             said = words.read()
         sys.stderr.write(said)

@@ -33,7 +33,7 @@ class Watcher:
         if (words := describe(job, self.stage)) != self.shown:
             self.shown = words
             say(words)
-            say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
+            self.show_on_page(words)
         if not job.waiting and self.heartbeat.exists() and not self.warned:
             age = time.time() - self.heartbeat.stat().st_mtime
             if age > SILENCE_SECONDS:
@@ -43,7 +43,11 @@ class Watcher:
     def ended(self, job: Job) -> None:
         """Shows the last of what rank 0 wrote, and on the job's page how it ended; what that means is said by who judges it."""
         self.copy_log()
-        say(JOB_MARK + json.dumps({"words": describe(job, self.stage), "folder": str(self.folder)}, ensure_ascii=False))
+        self.show_on_page(describe(job, self.stage))
+
+    def show_on_page(self, words: str) -> None:
+        """Says the words to the job's page alone."""
+        say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
 
     def copy_log(self) -> None:
         """Prints the whole lines that rank 0 wrote since."""

@@ -21,11 +21,12 @@ from components.clean.judged import Borders, read_head, write_judged
 from components.clean.pages import read_pages
 from components.clean.unit_worker import judge_unit
 from components.clean.units import units_of
-from components.clean.worker_watch import Signals, Stopped, Watch
+from components.clean.worker_watch import Watch
 from components.errors import EmptyCorpus, InputError, WorkerFailed
 from components.formats.digests import digest_folder, digest_value
 from components.formats.documents import read_documents
 from components.formats.manifest import read_manifest, warc_path
+from components.formats.stopping import Signals, Stopped
 from infra.local import LocalProcesses
 from tests import cleaning
 from tests.fakes import NoLauncher, RanksHere
