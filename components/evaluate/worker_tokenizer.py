@@ -31,10 +31,10 @@ class LoadedTokenizer(Tokenizer):
         ids: list[list[int]] = self.loaded(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return ids
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """As the port says."""
-        text: str = self.loaded.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        return [self.loaded.decode(list(row), **options) for row in rows]
 
 
 def auto_tokenizer(folder: Path) -> Any:

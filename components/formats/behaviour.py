@@ -60,7 +60,7 @@ def _digest_vocabulary(tokenizer: Tokenizer) -> tuple[int, str]:
     compete that within one piece do not: that is where a merge out of turn shows.
     """
     before = tokenizer.encode("\n")
-    shown = [tokenizer.decode([*before, piece]) for piece in range(tokenizer.pieces)]
+    shown = tokenizer.decode_batch([[*before, piece] for piece in range(tokenizer.pieces)])
     split = tokenizer.encode_batch(shown)
     texts = {piece: shown[piece].removeprefix("\n") for piece, ids in enumerate(split) if ids == [*before, piece]}
     pairs = tokenizer.encode_batch([one + other for one, other in pairwise(texts.values())])

@@ -43,10 +43,10 @@ class BackendTokenizer(Tokenizer):
         """As the port says."""
         return [encoding.ids for encoding in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """As the port says."""
-        text: str = self.backend.decode(list(ids), skip_special_tokens=True)
-        return text
+        texts: list[str] = self.backend.decode_batch([list(row) for row in rows], skip_special_tokens=True)
+        return texts
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def write_source(
                     f"document {name} has token {tokens.max():,}, which does not fit into {dtype}. The tokenizer states too "
                     "small a number of pieces: take its files from the place that they came from."
                 )
-            shard.write(tokens.astype(dtype).tobytes())
+            shard.write(tokens.astype(dtype).data)
             lines.append(lines[-1] + ids.write(json.dumps(name).encode() + b"\n"))
             offsets.append(offsets[-1] + len(tokens))
     np.save(folder / f"{key}.offsets.npy", np.asarray(offsets, dtype="<i8"))

@@ -40,9 +40,13 @@ class Tokenizer(ABC):
 
         return [np.asarray(frame(ids, self.bos, self.eos), dtype=np.int32) for ids in self.encode_batch(texts)]
 
-    @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; special tokens say nothing."""
+        return self.decode_batch([ids])[0]
+
+    @abstractmethod
+    def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """`decode` of each row, on one thread."""
 
 
 def frame(ids: Sequence[int], bos: int | None, eos: int | None) -> list[int]:
