@@ -4,7 +4,10 @@
 Japanese), enlarges its byte-level vocabulary on Japanese text, and trains each variant on the same text in the same order:
 the unexpanded model too, which needs more tokens for it. Bits per byte of held-out Japanese and English are measured at the
 start and whenever another share of the bytes is read. Results are written to `.build/initialisations/` as JSON, Markdown and a
-plot, and a variant that is there already is not measured again.
+plot, and a variant that is there already is not measured again. Names of variants behind the command measure these alone.
+
+Both models read 1,024 tokens at a time, and excerpts are so short that each lies in one window with either vocabulary: in
+shorter windows, the one with fewer tokens a character would see more text before each character.
 """
 
 import json
@@ -14,11 +17,14 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.texts import PACKAGES, Texts, english, japanese, write_clean
+from components.formats.files import write_json
 from infra.journal import LineJournal
 from infra.pypi import PyPIWheels
 
@@ -36,10 +42,13 @@ INITIALISATIONS: dict[str, dict[str, Any]] = {
 NONE = "no expansion"
 SEED = 1234
 LEARNING_RATE, WARMUP_STEPS = 3e-4, 4
-SEQUENCE, BATCH = 256, 4
+SEQUENCE = 1_024
+"""Tokens of a step: one window."""
 MILESTONES = (0, 10_000, 25_000, 50_000, 100_000, 200_000)
 """Bytes of training text after which bits per byte are measured."""
-HELDOUT_BYTES, EXCERPT = {"ja": 24_000, "en": 16_000}, 600
+LONG, LONG_MILESTONES = (NONE, "mean_of_subpieces"), (*MILESTONES, 400_000, 800_000)
+"""The two whose curves must cross for expansion to have paid off are trained for longer."""
+HELDOUT_BYTES, EXCERPT = {"ja": 48_000, "en": 32_000}, 500
 
 
 @dataclass(frozen=True)
@@ -54,39 +63,69 @@ class Point:
     en: float
 
 
-def main() -> int:
-    """Measures what is missing, writes the three files, prints one JSON line a variant."""
+def main(names: list[str]) -> int:
+    """Measures what is missing, writes the three files, prints one JSON line a variant and one on what expansion brings."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     texts = japanese(), english()
     base = base_model(OUTPUT / "base")
-    for name in (NONE, *INITIALISATIONS):
-        path = OUTPUT / f"{name.replace(' ', '_')}.json"
-        if not path.exists():
+    for name in names or (NONE, *INITIALISATIONS):
+        if not measured(name):
             folder = base if name == NONE else enlarged(base, name, texts)
-            points = [point.__dict__ for point in trained(folder, texts, name)]
-            path.write_text(json.dumps({"variant": name, "text": texts[0].source, "points": points}, indent=1))
-        print(json.dumps({"bench": "initialisations", **json.loads(path.read_text())}))
-    curves = read_curves()
+            points: list[Point] = []
+            for point in trained(folder, texts, name):
+                points.append(point)
+                variant = {"variant": name, "text": texts[0].source, "points": [asdict(each) for each in points]}
+                write_json(file_of(name), variant)
+        print(json.dumps({"bench": "initialisations", **json.loads(file_of(name).read_text())}))
+    curves = {name: read_curve(name) for name in (NONE, *INITIALISATIONS) if measured(name)}
     (OUTPUT / "table.md").write_text(table(curves), encoding="utf-8")
     draw(curves, OUTPUT / "curves.png")
+    if all(name in curves for name in LONG):
+        print(json.dumps(payoff(*(curves[name] for name in LONG))))
     return 0
 
 
-def read_curves() -> dict[str, list[Point]]:
-    """Every variant's points, no expansion first."""
-    files = {name: OUTPUT / f"{name.replace(' ', '_')}.json" for name in (NONE, *INITIALISATIONS)}
-    return {name: [Point(**point) for point in json.loads(path.read_text())["points"]] for name, path in files.items()}
+def file_of(name: str) -> Path:
+    """Where a variant's points are kept."""
+    return OUTPUT / f"{name.replace(' ', '_')}.json"
+
+
+def milestones_of(name: str) -> tuple[int, ...]:
+    """Where a variant is measured."""
+    return LONG_MILESTONES if name in LONG else MILESTONES
+
+
+def read_curve(name: str) -> list[Point]:
+    """A variant's points, as far as it has come."""
+    return [Point(**point) for point in json.loads(file_of(name).read_text())["points"]] if file_of(name).exists() else []
+
+
+def measured(name: str) -> bool:
+    """Whether a variant has come to its last milestone."""
+    return len(read_curve(name)) == len(milestones_of(name))
+
+
+def payoff(base: list[Point], enlarged: list[Point]) -> dict[str, object]:
+    """From where on the enlarged model is the better one: in bytes of text, and in tokens, which is what computation costs."""
+    found: dict[str, object] = {"bench": "initialisations-payoff", "ours": LONG[1], "peer": LONG[0]}
+    for unit in ("trained_bytes", "tokens"):
+        places, bits = [getattr(point, unit) for point in base], [point.ja for point in base]
+        ahead = [
+            point for point in enlarged
+            if getattr(point, unit) <= places[-1] and point.ja <= np.interp(getattr(point, unit), places, bits)
+        ]
+        found[f"ahead_after_{unit}"] = getattr(ahead[0], unit) if ahead else None
+    return found
 
 
 def table(curves: dict[str, list[Point]]) -> str:
-    """Markdown: bits per byte of held-out Japanese by bytes trained on, English at both ends, and the tokens it took."""
-    heads = [f"ja, {milestone // 1000} kB" for milestone in MILESTONES]
-    head = ["rows start as", *heads, "en, before", "en, after", "tokens"]
+    """Markdown: bits per byte of held-out Japanese by bytes trained on, and of English and the tokens after as many."""
+    heads, common = [f"ja, {milestone // 1000} kB" for milestone in LONG_MILESTONES], len(MILESTONES) - 1
+    head = ["rows start as", *heads, "en, 0 kB", f"en, {MILESTONES[-1] // 1000} kB", f"tokens, {MILESTONES[-1] // 1000} kB"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name, points in curves.items():
-        last = points[-1]
-        bits = [f"{point.ja:.3f}" for point in points]
-        row = [*bits, f"{points[0].en:.3f}", f"{last.en:.3f}", f"{last.tokens:,}"]
+        bits = [*(f"{point.ja:.3f}" for point in points), *[""] * (len(LONG_MILESTONES) - len(points))]
+        row = [*bits, f"{points[0].en:.3f}", f"{points[common].en:.3f}", f"{points[common].tokens:,}"]
         lines.append([f"`{name}`" if name != NONE else name, *row])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
@@ -163,7 +202,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
     heldout = {language: windows(tokenizer, documents) for language, documents in measured.items()}
     sizes = {language: size(documents) for language, documents in measured.items()}
     batches, step, spent, read = batches_of(tokenizer, shuffled(texts[0].train)), 0, 0.0, 0
-    for milestone in MILESTONES:
+    for milestone in milestones_of(name):
         while read < milestone:
             batch, read = next(batches)
             step += 1
@@ -179,7 +218,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
             spent += time.perf_counter() - clock
             print(f"{name}: step {step}, {read:,} bytes, loss {loss.item():.3f}, {spent:.0f} s", file=sys.stderr)
         bits = {language: nats(model, parts) / math.log(2) / sizes[language] for language, parts in heldout.items()}
-        yield Point(read, step, step * SEQUENCE * BATCH, round(spent, 1), round(bits["ja"], 4), round(bits["en"], 4))
+        yield Point(read, step, step * SEQUENCE, round(spent, 1), round(bits["ja"], 4), round(bits["en"], 4))
 
 
 def beginnings(texts: Texts, limit: int) -> list[str]:
@@ -204,11 +243,11 @@ def size(texts: list[str]) -> int:
 
 
 def windows(tokenizer: Any, documents: list[str]) -> list[list[int]]:
-    """EOS, then a document's tokens, cut into pieces of up to twice the training's length."""
+    """EOS, then a document's tokens, cut into windows of the training's length where it is longer."""
     cuts = []
     for document in documents:
         ids = [tokenizer.eos, *tokenizer.encode(document)]
-        cuts += [ids[place : place + 2 * SEQUENCE + 1] for place in range(0, len(ids) - 1, 2 * SEQUENCE)]
+        cuts += [ids[place : place + SEQUENCE + 1] for place in range(0, len(ids) - 1, SEQUENCE)]
     return cuts
 
 
@@ -226,22 +265,22 @@ def nats(model: Any, parts: list[list[int]]) -> float:
 
 
 def batches_of(tokenizer: Any, documents: list[str]) -> Iterator[tuple[Any, int]]:
-    """Batches of the documents end to end, each with the bytes of text that were read with it."""
+    """Windows of the documents end to end, each with the bytes of text that were read with it."""
     import torch
 
     ids: list[int] = []
-    taken, whole = 0.0, BATCH * SEQUENCE
+    taken = 0.0
     for document in documents:
         tokens = [tokenizer.eos, *tokenizer.encode(document)]
         share = len(document.encode()) / len(tokens)
         for token in tokens:
             ids.append(token)
             taken += share
-            if len(ids) == whole:
-                yield torch.tensor(ids).view(BATCH, SEQUENCE), round(taken)
+            if len(ids) == SEQUENCE:
+                yield torch.tensor([ids]), round(taken)
                 ids = []
 
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from components.formats.documents import Document, document_id, write_documents
 from infra.debian import DebianPackages
 
@@ -57,20 +59,31 @@ def aozora(path: Path) -> Texts:
     return divided("ja", "aozora", [(work["author"], work["text"]) for work in works])
 
 
+def smoke() -> Texts:
+    """The Japanese pages that `martlet run smoke` collects."""
+    sources = yaml.safe_load(Path("recipes/smoke.yaml").read_text(encoding="utf-8"))["collect"]["sources"]
+    japanese = [source for source in sources if source["language"] == "ja"]
+    found = [page for source in japanese for page in pages("ja", source["package"], source["path"])]
+    return divided("ja", "the smoke's manuals", found)
+
+
 def manuals(language: str, packages: tuple[str, ...]) -> Texts:
-    """The HTML pages of Debian packages as plain text."""
+    """The HTML pages of Debian packages."""
+    return divided(language, "Debian manuals", [page for package in packages for page in pages(language, package)])
+
+
+def pages(language: str, package: str, under: str = "") -> list[tuple[str, str]]:
+    """The path in its package and the plain text of each HTML page, in order; of Japanese, those with kana alone."""
     from resiliparse.extract.html2text import extract_plain_text
 
-    client, found = DebianPackages(PACKAGES), []
-    for package in packages:
-        folder = PACKAGES / "unpacked" / package
-        if not folder.exists():
-            client.unpack(client.fetch(package, "*"), folder)
-        for page in sorted(path for path in folder.rglob("*.html") if path.is_file()):
-            text = extract_plain_text(page.read_text(encoding="utf-8", errors="replace"), main_content=True)
-            if language != "ja" or sum("ぁ" <= char <= "ヿ" for char in text) > 0.05 * len(text):
-                found.append((str(page.relative_to(folder)), text))
-    return divided(language, "Debian manuals", found)
+    client, folder, found = DebianPackages(PACKAGES), PACKAGES / "unpacked" / package, []
+    if not folder.exists():
+        client.unpack(client.fetch(package, "*"), folder)
+    for page in sorted(path for path in (folder / under).rglob("*.html") if path.is_file()):
+        text = extract_plain_text(page.read_text(encoding="utf-8", errors="replace"), main_content=True)
+        if language != "ja" or sum("ぁ" <= char <= "ヿ" for char in text) > 0.05 * len(text):
+            found.append((str(page.relative_to(folder)), text))
+    return found
 
 
 def divided(language: str, source: str, named: list[tuple[str, str]]) -> Texts:
@@ -83,13 +96,16 @@ def divided(language: str, source: str, named: list[tuple[str, str]]) -> Texts:
 
 def write_clean(folder: Path, *texts: Texts) -> Path:
     """The texts as the `clean` stage leaves them; returns the folder."""
+    files: dict[str, list[Document]] = {}
     for each in texts:
         key = "aozora" if each.source == "aozora" else "manuals"
         for name, part in ((f"train/{each.language}/{key}", each.train), (f"heldout/{each.language}", each.heldout)):
-            uris = (f"{name}:{number}" for number in range(len(part)))
-            documents = (
+            documents = files.setdefault(name, [])
+            uris = (f"{name}:{number}" for number in range(len(documents), len(documents) + len(part)))
+            documents += (
                 Document(id=document_id(key, uri), source=key, language=each.language, uri=uri, text=text)
                 for uri, text in zip(uris, part, strict=True)
             )
-            write_documents(folder / f"{name}.jsonl.gz", documents)
+    for name, documents in files.items():
+        write_documents(folder / f"{name}.jsonl.gz", documents)
     return folder

@@ -1,27 +1,32 @@
 """Mistral's vocabulary enlarged to 42,800 pieces on real Japanese, and everything that is promised of it, counted.
 
 `make bench-vocabulary` prints one JSON line a promise; exit code 1 where one is broken. The model is left in
-`.build/vocabulary/enlarged`: look at it with `martlet tokenizer check .build/vocabulary/enlarged`. With `MARTLET_DATA` (see
-`benchmarks.texts`) the text is Aozora Bunko, which has the 3,208 kanji of Swallow's announcement; the manuals have fewer.
+`.build/vocabulary/enlarged`: look at it with `martlet tokenizer check .build/vocabulary/enlarged`. With
+`MARTLET_DATA` (see `benchmarks.texts`) the text is Aozora Bunko, which has the 3,208 kanji of Swallow's announcement, and
+the smoke's manuals; without it, manuals alone, which have fewer. A third of a manual's characters stand on lines without any
+Japanese, which no new piece makes shorter: the goal is for its Japanese lines, and whole pages are stated beside them.
 """
 
 import json
+import os
 import shutil
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from benchmarks.texts import Texts, english, japanese, write_clean
+from benchmarks.texts import Texts, english, japanese, smoke, write_clean
 from benchmarks.tokenizer import mistral_tokenizer
 from components.expand.growth import Growth
 from components.expand.growth_worker import Expansion
 from components.expand.vocabulary import vocabulary_of
 from components.formats.fast_tokenizers import write_fast_tokenizer
+from components.formats.scripts import JAPANESE
 from components.formats.sentencepieces import SPACE
 from components.formats.tokenizers import load_tokenizer
 from components.tokenizer_check.check import check_tokenizer, write_check
@@ -35,13 +40,16 @@ ANNOUNCED = {"hiragana": 83, "katakana": 87, "kanji": 3208}
 """The announcement of Swallow-MS 7b, 2024-03-11."""
 MANUALS = ANNOUNCED | {"kanji": 1750}
 RATIO_GOAL = 0.62
+HELD_OUT, PAGES = "Japanese lines, held out: ", "Japanese pages, held out: "
+MOSTLY = 0.5
+"""Of a line's characters, those that must be Japanese."""
 FUZZED, AT_ONCE = 100_000, 50
 
 
 def main() -> int:
     """Builds the vocabulary anew and prints what was found."""
-    ja, en = japanese(), english()
-    targets = ANNOUNCED if ja.source == "aozora" else MANUALS
+    ja, en = (japanese(), smoke()) if os.environ.get("MARTLET_DATA") else (japanese(),), english()
+    targets = ANNOUNCED if len(ja) > 1 else MANUALS
     shutil.rmtree(FOLDER, ignore_errors=True)
     clock = time.perf_counter()
     growth = Growth.model_validate({
@@ -50,15 +58,20 @@ def main() -> int:
         "trained_pieces": 16_000, "character_coverage": 0.9997, "characters": targets,
         "initialise": {"kind": "mean_of_subpieces"}, "seed": 1234,
     })
-    base, clean = write_base(FOLDER / "base"), write_clean(FOLDER / "clean", ja, en)
+    base, clean = write_base(FOLDER / "base"), write_clean(FOLDER / "clean", *ja, en)
     Expansion(growth, vocabulary_of(base), LineJournal(FOLDER / "metrics.jsonl")).run(base, clean, FOLDER / "enlarged")
     seconds = time.perf_counter() - clock
     check = checked(base, ja, en)
     promises = [*vocabulary_promises(check, targets), *text_promises(check), *string_promises(check)]
+    source = " and ".join(each.source for each in ja)
     for name, found, goal, kept in promises:
-        figure = {"bench": f"vocabulary-{name}", "ours": found, "goal": goal, "pass": kept, "text": ja.source}
+        figure = {"bench": f"vocabulary-{name}", "ours": found, "goal": goal, "pass": kept, "text": source}
         print(json.dumps(figure, ensure_ascii=False))
-    print(json.dumps({"bench": "vocabulary-seconds", "ours": round(seconds, 1), "characters": ja.characters}))
+    for domain in check.domains:
+        if domain.name.startswith(PAGES):
+            print(json.dumps({"bench": f"vocabulary-tokens-ratio, {domain.name}", "ours": domain.ratio}, ensure_ascii=False))
+    characters = sum(each.characters for each in ja)
+    print(json.dumps({"bench": "vocabulary-seconds", "ours": round(seconds, 1), "characters": characters}))
     return 0 if all(kept for *_, kept in promises) else 1
 
 
@@ -78,11 +91,13 @@ def write_base(folder: Path) -> Path:
     return folder
 
 
-def checked(base: Path, ja: Texts, en: Texts) -> Check:
+def checked(base: Path, ja: tuple[Texts, ...], en: Texts) -> Check:
     """The check of the enlarged folder, over all the text there is."""
     library = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     domains = {
-        "Japanese, trained on": ja.train, "Japanese, held out": ja.heldout, "English": [*en.train, *en.heldout],
+        "Japanese, trained on": [text for each in ja for text in each.train],
+        **{f"{HELD_OUT}{each.source}": [*japanese_lines(each.heldout)] for each in ja},
+        **{f"{PAGES}{each.source}": each.heldout for each in ja}, "English": [*en.train, *en.heldout],
         "code": [path.read_text(encoding="utf-8") for path in library],
     }
     report = LineJournal(FOLDER / "metrics.jsonl").progress if sys.stderr.isatty() else (lambda *_: None)
@@ -112,21 +127,28 @@ def vocabulary_promises(check: Check, targets: dict[str, int]) -> list[Promise]:
 def text_promises(check: Check) -> list[Promise]:
     """Tokens per character, lines left alone, round trips and agreement over every line."""
     domains = {domain.name: domain for domain in check.domains}
-    heldout = domains["Japanese, held out"]
     promises: list[Promise] = [
-        ("tokens-ratio-heldout", heldout.ratio, f"<= {RATIO_GOAL}", (heldout.ratio or 1) <= RATIO_GOAL),
+        (f"tokens-ratio, {name}", domain.ratio, f"<= {RATIO_GOAL}", (domain.ratio or 1) <= RATIO_GOAL)
+        for name, domain in domains.items() if name.startswith(HELD_OUT)
     ]
     for name in ("English", "code"):
         same, lines = domains[name].identical_latin_lines, domains[name].latin_lines
         promises.append((f"lines-unchanged-{name.lower()}", f"{same:,} of {lines:,}", "all", same == lines > 0))
-    lines = sum(domain.lines for domain in check.domains)
-    lost = sum(domain.round_trip.failures for domain in check.domains)
-    different = sum(agreement.different for domain in check.domains for agreement in domain.agreements)
-    compared = sum(agreement.texts for domain in check.domains for agreement in domain.agreements)
+    whole = [domain for domain in check.domains if not domain.name.startswith(HELD_OUT)]  # each line once
+    lines = sum(domain.lines for domain in whole)
+    lost = sum(domain.round_trip.failures for domain in whole)
+    different = sum(agreement.different for domain in whole for agreement in domain.agreements)
+    compared = sum(agreement.texts for domain in whole for agreement in domain.agreements)
     return [
         *promises, ("round-trip-lines", f"{lost} of {lines:,}", "0 differ", lost == 0),
         ("slow-fast-lines", f"{different} of {compared:,}", "0 differ", different == 0 < compared),
     ]
+
+
+def japanese_lines(texts: list[str]) -> Iterator[str]:
+    """The lines that are mostly Japanese."""
+    lines = (line for text in texts for line in text.split("\n") if line.strip())
+    return (line for line in lines if len(JAPANESE.findall(line)) >= MOSTLY * len(line))
 
 
 def string_promises(check: Check) -> list[Promise]:
