@@ -1,5 +1,7 @@
 """A fresh clone of the project as it stands, and the command run in it as a newcomer would."""
 
+import fcntl
+import json
 import os
 import re
 import signal
@@ -71,47 +73,61 @@ def outcomes(output: str) -> dict[str, str]:
     return dict(rows)
 
 
-def make_clone(folder: Path) -> Clone:
-    """A clone of the tree as it stands, uncommitted edits included."""
+def make_clone(folder: Path, downloads: Path) -> Clone:
+    """A clone of the tree as it stands, uncommitted edits included, and a home for it that has fetched packages alone."""
     path = folder / "clone"
     git.git("clone", "--quiet", "--no-checkout", str(ROOT), str(path), cwd=folder)
     git.git("push", "--quiet", str(path), f"{git.snapshot(ROOT)}:refs/heads/as-it-stands", cwd=ROOT)
     git.git("checkout", "--quiet", "as-it-stands", cwd=path)
-    return Clone(path, folder / "home")
+    home = folder / "home"
+    home.mkdir()
+    (home / "downloads").symlink_to(downloads)
+    return Clone(path, home)
 
 
 @pytest.fixture(scope="session")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fetched packages, shared by every clone of the session: the registries are asked once."""
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all workers of the session."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "downloads"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def downloads(session_folder: Path) -> Path:
+    """Fetched packages, shared by every clone of the session: the registries are asked once."""
+    folder = session_folder / "downloads"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_line(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> tuple[Clone, Path]:
-    """A clone in which the tiny recipe ran, and that run's workspace."""
+def tiny_line(session_folder: Path, downloads: Path) -> tuple[Clone, Path]:
+    """A clone in which the tiny recipe ran, and that run's workspace: made by the worker that comes first."""
     from tests.e2e.tiny import add_tiny
 
-    clone = make_clone(tmp_path_factory.mktemp("tiny"))
-    clone.home.mkdir()
-    (clone.home / "downloads").symlink_to(downloads)
-    add_tiny(clone)
-    done = clone.run("run", "tiny")
-    assert done.returncode == 0, done.stdout
+    folder, made = session_folder / "tiny", session_folder / "tiny.json"
+    with (session_folder / "tiny.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if made.exists():
+            return Clone(folder / "clone", folder / "home"), Path(json.loads(made.read_text()))
+        folder.mkdir()
+        clone = make_clone(folder, downloads)
+        add_tiny(clone)
+        done = clone.run("run", "tiny")
+        assert done.returncode == 0, done.stdout
+        made.write_text(json.dumps(str(clone.workspace(done.stdout))))
     return clone, clone.workspace(done.stdout)
 
 
 @pytest.fixture(scope="session")
 def tiny(tiny_line: tuple[Clone, Path]) -> Clone:
-    """A clone with a cache to start from; tests leave runs of their own in it."""
+    """A clone with a cache to start from; tests leave runs of their own in it, and are of one worker (`tests.workers`)."""
     return tiny_line[0]
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tiny_line: tuple[Clone, Path]) -> Path:
-    """The workspace of the tiny recipe's first run, which nothing interrupted: what others are compared with."""
+    """The workspace of the tiny recipe's first run, which nothing interrupted: what others are compared with, on any worker."""
     return tiny_line[1]
 
 
@@ -122,9 +138,6 @@ def new_clone(tmp_path: Path, downloads: Path) -> Callable[[str], Clone]:
     def make(name: str) -> Clone:
         folder = tmp_path / name
         folder.mkdir()
-        clone = make_clone(folder)
-        clone.home.mkdir()
-        (clone.home / "downloads").symlink_to(downloads)
-        return clone
+        return make_clone(folder, downloads)
 
     return make

@@ -19,7 +19,7 @@ import pytest
 
 from infra.deploy.cluster.cluster import Cluster
 from infra.slurm.jobs import Job, State, read_scontrol
-from tests.e2e.conftest import Clone
+from tests.e2e.conftest import Clone, make_clone
 from tests.e2e.test_form import served
 from tests.e2e.test_interrupted import losses, wait_for_steps
 from tests.e2e.test_mistakes import refused
@@ -61,11 +61,11 @@ class Orchestrator(Clone):
 
 
 @pytest.fixture(scope="module")
-def first(tiny: Clone, cluster: Cluster, downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Orchestrator:
+def first(cluster: Cluster, downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Orchestrator:
     """Where all of it was computed by jobs, undisturbed, with secrets in the environment."""
-    home = tmp_path_factory.mktemp("slurm")
-    (home / "downloads").symlink_to(downloads)
-    orchestrator = Orchestrator(tiny.path, home, cluster)
+    clone = make_clone(tmp_path_factory.mktemp("slurm"), downloads)
+    add_tiny(clone)
+    orchestrator = Orchestrator(clone.path, clone.home, cluster)
     done = orchestrator.run("run", "tiny", **SECRETS)
     assert done.returncode == 0, done.stdout
     return orchestrator
@@ -94,6 +94,19 @@ def wait_until(is_so: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> 
         time.sleep(0.05)
 
 
+def test_no_secret_of_the_environment_is_written_anywhere(first: Orchestrator) -> None:
+    words = {word.encode() for word in SECRETS.values()}
+    witness = first.workspaces[0].name.encode()
+    holding: dict[bytes, list[Path]] = {}
+    for folder in (first.home, first.cluster.folder):
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            content = path.read_bytes()
+            for word in (word for word in (*words, witness) if word in content):
+                holding.setdefault(word, []).append(path)
+    assert {folder for folder in (first.home, first.cluster.folder) for path in holding[witness] if folder in path.parents}
+    assert not words & holding.keys(), holding
+
+
 def test_jobs_compute_what_this_machine_computes(first: Orchestrator, undisturbed: Path) -> None:
     (ours,) = first.workspaces
     for stage in JOBS:
@@ -113,19 +126,6 @@ def test_jobs_compute_what_this_machine_computes(first: Orchestrator, undisturbe
     for key in ("base_bits_per_byte", "model_bits_per_byte"):
         here, there = (record(workspace, "evaluate")["report"][key] for workspace in (ours, undisturbed))
         assert here == pytest.approx(there, rel=RELATIVE)
-
-
-def test_no_secret_of_the_environment_is_written_anywhere(first: Orchestrator) -> None:
-    words = {word.encode() for word in SECRETS.values()}
-    witness = first.workspaces[0].name.encode()
-    holding: dict[bytes, list[Path]] = {}
-    for folder in (first.home, first.cluster.folder):
-        for path in (path for path in folder.rglob("*") if path.is_file()):
-            content = path.read_bytes()
-            for word in (word for word in (*words, witness) if word in content):
-                holding.setdefault(word, []).append(path)
-    assert {folder for folder in (first.home, first.cluster.folder) for path in holding[witness] if folder in path.parents}
-    assert not words & holding.keys(), holding
 
 
 def test_a_flow_killed_at_any_moment_finds_its_job_again(first: Orchestrator, untrained: Orchestrator) -> None:
@@ -212,23 +212,24 @@ def cancelled(orchestrator: Orchestrator) -> Iterator[None]:
     wait_until(lambda: not orchestrator.jobs("train")[-1].living, CANCEL_SECONDS)
 
 
-def test_a_mistake_that_a_job_finds_reads_as_on_this_machine(tiny: Clone, untrained: Orchestrator) -> None:
-    mistake = ("run", "tiny", "--set", "clean.minimum_characters=100000000")
-    here, there = (clone.run(*mistake).stdout.rpartition("error: ")[2] for clone in (tiny, untrained))
+def test_a_mistake_that_a_job_finds_reads_as_on_this_machine(untrained: Orchestrator) -> None:
+    mistake, local = ("run", "tiny", "--set", "clean.minimum_characters=100000000"), Clone(untrained.path, untrained.home)
+    here, there = (clone.run(*mistake).stdout.rpartition("error: ")[2] for clone in (local, untrained))
     assert "minimum_characters" in here
     assert there == here
 
 
 def test_a_site_that_cannot_work_is_refused_before_anything_is_computed(
-    tiny: Clone, new_clone: Callable[[str], Clone], cluster: Cluster, tmp_path: Path
+    new_clone: Callable[[str], Clone], cluster: Cluster, tmp_path: Path
 ) -> None:
+    odd, path = new_clone("odd"), tmp_path / "path"
+    add_tiny(odd)
+    path.mkdir()
     for name in ("git", "bash"):
-        (tmp_path / name).symlink_to(shutil.which(name) or "")
-    done = tiny.run("run", "tiny", "--set", "train.seed=3", MARTLET_SITE="slurm-dev", PATH=str(tmp_path))
+        (path / name).symlink_to(shutil.which(name) or "")
+    done = odd.run("run", "tiny", MARTLET_SITE="slurm-dev", PATH=str(path))
     refused(done, "sbatch", "not on PATH", "MARTLET_SITE")
 
-    odd = new_clone("odd")
-    add_tiny(odd)
     site = (odd.path / "infra" / "sites" / "slurm-dev.yaml").read_text(encoding="utf-8")
     changed = site.replace("{partition: low", "{partition: lowest")
     (odd.path / "infra" / "sites" / "odd.yaml").write_text(changed, encoding="utf-8")

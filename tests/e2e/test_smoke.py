@@ -23,9 +23,7 @@ FEWER_STEPS = ("--set", "train_base.steps=35", "--set", "train.steps=40")
 def line(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[tuple[Clone, str]]:
     """One clone in which the smoke has run, and what it printed."""
     folder = tmp_path_factory.mktemp("smoke")
-    clone = make_clone(folder)
-    clone.home.mkdir()
-    (clone.home / "downloads").symlink_to(downloads)
+    clone = make_clone(folder, downloads)
     done = clone.run("run", "smoke", *FEWER_STEPS)
     assert done.returncode == 0, done.stdout
     yield clone, done.stdout
