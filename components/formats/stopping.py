@@ -21,13 +21,19 @@ class Signals:
     """Notes the signals that ask for an end, from now on."""
 
     def __init__(self) -> None:
-        self.came = ""
+        self.number = 0
+        """The last one that came; 0 where none did."""
         for number in STOPPING:
             signal.signal(number, self.note)
 
     def note(self, number: int, _frame: FrameType | None) -> None:
         """Called by Python."""
-        self.came = signal.Signals(number).name
+        self.number = number
+
+    @property
+    def came(self) -> str:
+        """Its name; empty where none came."""
+        return signal.Signals(self.number).name if self.number else ""
 
     def stop(self) -> None:
         """Raises `Stopped` where one came."""

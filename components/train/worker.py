@@ -5,26 +5,11 @@ that says so: a launcher that kills everything at the first bad exit would race 
 """
 
 import os
-import signal
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
-STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-
-
-def listen() -> Callable[[], int]:
-    """Notes the signals that ask for an end; returns what asks which one came (0: none)."""
-    came = [0]
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        came[0] = number
-
-    for number in STOPPING:
-        signal.signal(number, note)
-    return lambda: came[0]
+from components.formats.stopping import Signals
 
 
 def prepare_deepspeed() -> None:
@@ -40,7 +25,7 @@ def prepare_deepspeed() -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs one rank; returns the exit code."""
-    asked_to_stop = listen()  # before the imports below, which take seconds in which a signal would kill
+    signals = Signals()  # before the imports below, which take seconds in which a signal would kill
     prepare_deepspeed()
     from transformers.utils.logging import disable_progress_bar
 
@@ -53,7 +38,7 @@ def main(arguments: list[str]) -> int:
     attempt = Attempt.model_validate_json(Path(arguments[0]).read_bytes())
     try:
         with open_process_group():
-            train(attempt, asked_to_stop)
+            train(attempt, lambda: signals.number)
     except MartletError as error:
         sys.stderr.write(f"{error}\n")
         return 1

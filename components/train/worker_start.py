@@ -1,6 +1,5 @@
 """A training's scratch folder in, where training goes on out: rank 0 looks, all ranks are told the same."""
 
-import json
 import shutil
 import sys
 from dataclasses import dataclass
@@ -61,11 +60,6 @@ def look(attempt: Attempt) -> Start:
     elsewhere = f" (written by {before} processes, read by {now})" if now != before else ""
     say(f"going on from {path.name}, {manifest.step:,} of {attempt.training.steps:,} steps are done{elsewhere}")
     return Start(path, manifest.step)
-
-
-def report(done: int, total: int, text: str) -> None:
-    """Says how far training is, as the journal's readers understand it."""
-    say("@progress " + json.dumps({"done": done, "total": total, "text": text}))
 
 
 def say(text: str) -> None:

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from components.errors import WorkerFailed
 from components.formats.batches import BatchPlan, batch_at
 from components.formats.files import write_text
+from components.formats.stopping import print_progress
 from components.formats.tokens import TokenShards
 from components.train.attempt import Attempt, Outcome
 from components.train.metrics import Line, MetricsFile, deterministic, write_lines
@@ -25,7 +26,7 @@ from components.train.worker_losses import Objective, losses_of
 from components.train.worker_model import build_config, build_model
 from components.train.worker_probe import Probe
 from components.train.worker_saver import Saver
-from components.train.worker_start import BEGINNING, Start, find_start, report, say
+from components.train.worker_start import BEGINNING, Start, find_start, say
 from components.train.worker_watch import TextCount, Watch, by_source
 
 PROGRESS_SECONDS = 0.5
@@ -150,7 +151,7 @@ class Run:
         if done == total or time.monotonic() - self.printed > PROGRESS_SECONDS:
             self.printed = time.monotonic()
             text = f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
-            report(done, total, text)
+            print_progress(done, total, text)
 
     def save(self, step: int) -> None:
         """Writes the checkpoint after `step` updates, unless it is there already."""
