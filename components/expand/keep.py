@@ -7,7 +7,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.fertility import tokens_per_character
-from components.formats.models import INDEX, check_rows, copy_tokenizer, read_config, weight_files
+from components.formats.models import INDEX, check_rows, copy_tokenizer, maximum_positions, weight_files
 from components.formats.scripts import count_characters
 from components.formats.tokenizers import load_tokenizer
 
@@ -24,7 +24,7 @@ class KeepVocabulary(Expander):
         """As the contract says; the report states that nothing changed."""
         from components.expand.vocabulary import vocabulary_of
 
-        tokenizer, config, shards = load_tokenizer(model), read_config(model), weight_files(model)
+        tokenizer, shards = load_tokenizer(model), weight_files(model)
         check_rows(model, tokenizer.pieces)
         fertility = tokens_per_character(tokenizer, text)
         characters = count_characters(vocabulary_of(model).characters())
@@ -32,7 +32,7 @@ class KeepVocabulary(Expander):
         if not (output / "tokenizer.json").exists():
             from components.formats.fast_tokenizers import write_fast_tokenizer
 
-            write_fast_tokenizer(output, config["max_position_embeddings"])
+            write_fast_tokenizer(output, maximum_positions(model))
         # copies, not links: a link would let a later stage's slip change the base model
         present = [name for name in CONFIGURATION if (model / name).exists()]
         for number, name in enumerate([*present, *shards], 1):

@@ -19,7 +19,7 @@ from components.expand.floats import DTYPES, Vector, encode
 from components.expand.initialise import Initialisation
 from components.expand.rows import ROWS_AT_ONCE, Matrix, RowStarter, global_mean, row_starter
 from components.formats.files import write_json
-from components.formats.models import EMBEDDING, HEAD, INDEX, PADDING_ROWS, read_config, weight_files
+from components.formats.models import EMBEDDING, HEAD, INDEX, PADDING_ROWS, read_config, weight_files, weight_map
 from components.formats.safetensors_stream import Content, Tensor, copied, read_blocks, read_header, write_safetensors
 
 
@@ -51,11 +51,15 @@ def check_matrices(model: Path, pieces: int, base_padding_rows: int) -> None:
 
     Raises `TokenizerMismatch` unless each has a row for every piece and `base_padding_rows` more, and config.json says so too.
     """
+    _check_index(model)
     config, matrices = read_config(model), find_matrices(model)
     needed = [EMBEDDING] if config.get("tie_word_embeddings", False) else [EMBEDDING, HEAD]
     if absent := [name for name in needed if name not in matrices]:
         hint = ", and config.json does not set tie_word_embeddings" if absent == [HEAD] else ""
-        raise InputError(f"{model} holds no {' and no '.join(absent)}{hint}. Fetch the whole model again.")
+        raise InputError(
+            f"{model} holds no {' and no '.join(absent)}{hint}. Fetch the whole model again, or name one that is laid out as "
+            "Mistral, Mixtral and Llama are."
+        )
     for name, matrix in matrices.items():
         if matrix.dtype not in DTYPES or len(matrix.shape) != 2 or matrix.shape[1] != matrices[EMBEDDING].shape[1]:
             raise InputError(
@@ -67,9 +71,21 @@ def check_matrices(model: Path, pieces: int, base_padding_rows: int) -> None:
         _check_height(model, pieces, base_padding_rows, name, rows)
     if (stated := config.get("vocab_size")) != pieces + base_padding_rows:
         raise TokenizerMismatch(
-            f"{model / 'config.json'} states vocab_size {stated}, but embedding and head have {pieces + base_padding_rows:,} "
+            f"{model / 'config.json'} states vocab_size {stated!r}, but embedding and head have {pieces + base_padding_rows:,} "
             "rows. Take both from one release."
         )
+
+
+def _check_index(model: Path) -> None:
+    """Raises `InputError` unless each tensor of the index lies in the shard that is stated, the matrices in no other one."""
+    held = {name: {tensor.name for tensor in read_header(model / name).tensors} for name in weight_files(model)}
+    for tensor, name in weight_map(model).items():
+        shards = [shard for shard, tensors in held.items() if tensor in tensors]
+        if name not in shards or (tensor in (EMBEDDING, HEAD) and len(shards) > 1):
+            raise InputError(
+                f"{model / INDEX}: {tensor} was expected in {name} and found in {', '.join(shards) or 'no shard'}. "
+                "Fetch the index and the shards again, from one release."
+            )
 
 
 def _check_height(model: Path, pieces: int, base_padding_rows: int, name: str, rows: int) -> None:

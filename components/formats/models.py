@@ -22,19 +22,58 @@ PADDING_ROWS = "padding_rows"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a model folder. Raises `InputError` where it is absent."""
+    """`config.json` of a model folder. Raises `InputError` where it is absent, or no JSON object."""
     path = folder / "config.json"
     if not path.exists():
         raise InputError(f"{folder} is no model folder: config.json is missing. Run the stage that writes it.")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return config
+    return _read_object(path)
+
+
+def maximum_positions(folder: Path) -> int:
+    """How many tokens config.json says the model may see. Raises `InputError` where it does not say."""
+    positions = read_config(folder).get("max_position_embeddings")
+    if not isinstance(positions, int) or positions <= 0:
+        raise InputError(
+            f"{folder / 'config.json'}: max_position_embeddings is {positions!r}; expected how many tokens the model may see. "
+            "Fetch the file again, or add the number that the model was trained with."
+        )
+    return positions
+
+
+def weight_map(folder: Path) -> dict[str, str]:
+    """The shard of each tensor by the folder's index; empty where there is none.
+
+    Raises `InputError` where the index is none, or names what is no file of this folder.
+    """
+    path = folder / INDEX
+    if not path.exists():
+        return {}
+    shards = _read_object(path).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise InputError(f"{path} has no weight_map: the shard of each tensor was expected. Fetch it again.")
+    for tensor, name in shards.items():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise InputError(f"{path}: {tensor} lies in {name!r}; the name of a file beside it was expected. Fetch it again.")
+    return shards
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """The values of a JSON file. Raises `InputError` where it is no JSON object."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}). Fetch it again, or run the stage that writes it.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no JSON object. Fetch it again, or run the stage that writes it.")
+    return values
 
 
 def weight_files(folder: Path) -> list[str]:
-    """The names of the model's shards: those of its index, or the single file. Raises `InputError` where one is absent."""
-    names = ["model.safetensors"]
-    if (folder / INDEX).exists():
-        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    """The names of the model's shards: those of its index, or the single file.
+
+    Raises `InputError` where one is absent, or as `weight_map` does.
+    """
+    names = sorted(set(weight_map(folder).values())) or ["model.safetensors"]
     if absent := [name for name in names if not (folder / name).exists()]:
         raise InputError(
             f"{folder} holds no whole model: {', '.join(absent)} does not exist. "

@@ -350,6 +350,30 @@ def test_a_model_that_cannot_be_enlarged_is_refused_with_both_numbers(
         check_matrices(broken(tmp_path / "model", change), PIECES, 0)
 
 
+@pytest.mark.parametrize(("index", "words"), [
+    ("{", "is no JSON"), ("[]", "holds no JSON object"), ("{}", "has no weight_map"),
+    ({EMBEDDING: "../model.safetensors"}, r"lies in '\.\./model\.safetensors'; the name of a file beside it"),
+    ({EMBEDDING: "absent.safetensors"}, "absent.safetensors does not exist"),
+    ({EMBEDDING: FILE, "model.layers.9.x": FILE}, f"layers.9.x was expected in {FILE} and found in no shard"),
+    ({EMBEDDING: FILE, "model.layers.9.x": "more.safetensors"}, f"weight was expected in {FILE} and found in {FILE}, more"),
+])
+def test_an_index_that_does_not_tell_the_shards_is_refused(tmp_path: Path, index: str | dict[str, str], words: str) -> None:
+    model = write_model(tmp_path / "model", tensors_of())
+    save_file({EMBEDDING: tensors_of()[EMBEDDING], "model.layers.9.x": torch.zeros(1)}, model / "more.safetensors")
+    text = index if isinstance(index, str) else json.dumps({"metadata": {}, "weight_map": index})
+    (model / INDEX).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        check_matrices(model, PIECES, 0)
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "config.json is no JSON"), ("[]", "config.json holds no JSON object")])
+def test_a_config_that_is_none_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    model = write_model(tmp_path / "model", tensors_of())
+    (model / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        check_matrices(model, PIECES, 0)
+
+
 @pytest.mark.parametrize(("padding", "words"), [
     (0, "has 48 rows: expected 40.*base_padding_rows: 8"),
     (4, "has 48 rows, and expand.base_padding_rows is 4: expected 44.*base_padding_rows: 8"),
