@@ -24,7 +24,7 @@ from components.formats.byte_level import (
 from components.formats.files import write_json
 from components.formats.models import copy_tokenizer
 from components.formats.scripts import JAPANESE
-from components.formats.tokenizer_config import read_given
+from components.formats.tokenizer_config import check_specials, read_given
 from components.formats.tokenizers import tokenizer_file
 
 IDEOGRAPHIC_SPACE = "\u3000"
@@ -85,11 +85,13 @@ class ByteLevelVocabulary:
 
     @classmethod
     def of(cls, model: Path) -> "ByteLevelVocabulary":
-        """Raises `InputError` where the folder's tokenizer is not a byte-level BPE of a family we know."""
+        """Raises `InputError` where the folder's tokenizer is no byte-level BPE of a family we know, or names other tokens."""
         path = tokenizer_file(model)
         if path.name != "tokenizer.json":
             raise InputError(f"{path}: a model with a SentencePiece tokenizer is enlarged by `kind: sentencepiece`.")
-        return cls(read_specification(model), path)
+        vocabulary = cls(read_specification(model), path)
+        check_specials(model, read_given(model), vocabulary.ids, path.name)
+        return vocabulary
 
     def characters(self) -> Set[str]:
         """The characters that are pieces of their own; others cost two to four."""

@@ -35,5 +35,9 @@ class SentencePieceExpander(Growth, Expander):
         """As the contract says. Raises `ParameterError` where `pieces` is not above the base model's."""
         from components.expand.growth_worker import Expansion
         from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary
+        from components.formats.framing import folder_behaviour
+        from components.formats.models import maximum_positions
 
+        folder_behaviour(model)  # a tokenizer.json beside tokenizer.model must be the same tokenizer: it will be written anew
+        maximum_positions(model)  # tokenizer_config.json will want it, after the training
         return Expansion(self, SentencePieceVocabulary.of(model), context.journal).run(model, text, output)

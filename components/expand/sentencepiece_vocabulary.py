@@ -17,7 +17,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from components.errors import InputError
 from components.expand.candidates import Candidates
 from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.models import copy_tokenizer, read_config
+from components.formats.models import copy_tokenizer, maximum_positions
 from components.formats.sentencepieces import (
     BYTE,
     NORMAL,
@@ -27,7 +27,7 @@ from components.formats.sentencepieces import (
     tokenizer_of,
     without_prefix,
 )
-from components.formats.tokenizer_config import check_specials, read_given
+from components.formats.tokenizer_config import check_proto_specials, read_given
 
 SPACE_RUN_SCORE = -1e8
 """Mistral's runs of spaces score -1e9: below this no float32 tells two neighbours apart, so nothing is appended there."""
@@ -46,7 +46,7 @@ class SentencePieceVocabulary:
     def of(cls, model: Path) -> "SentencePieceVocabulary":
         """Raises `InputError` where the folder has no SentencePiece model of a family we know, or special tokens beyond it."""
         base = read_proto(model)
-        check_specials(model, read_given(model), base)
+        check_proto_specials(model, read_given(model), base)
         return cls(base)
 
     def characters(self) -> Set[str]:
@@ -89,7 +89,7 @@ class SentencePieceVocabulary:
         copy_tokenizer(model, output)
         merged = append_pieces(self.base, added)
         (output / "tokenizer.model").write_bytes(merged.SerializeToString(deterministic=True))
-        write_fast_tokenizer(output, read_config(output)["max_position_embeddings"])
+        write_fast_tokenizer(output, maximum_positions(model))
 
     def facts(self, added: Sequence[str]) -> dict[str, Any]:
         """The normaliser, which is the base's, and the scores of the new pieces."""

@@ -197,7 +197,7 @@ def _special_id(folder: Path, key: str, ids: dict[str, int]) -> int | None:
     token = read_given(folder).get(key)
     if token is None:
         return None
-    name = content(token)
+    name = content(token, folder / "tokenizer_config.json")
     if name not in ids:
         raise InputError(
             f"{folder / 'tokenizer_config.json'}: {key} is {name!r}, which is no piece of tokenizer.json. "

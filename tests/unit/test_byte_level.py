@@ -185,6 +185,13 @@ def test_bos_that_is_no_piece_is_refused(tmp_path: Path) -> None:
         read_byte_level(write(tmp_path, small("llama"), bos_token="<s>"))  # noqa: S106 (a token of text)
 
 
+def test_special_token_for_which_the_model_has_no_row_is_refused(tmp_path: Path) -> None:
+    model = write(tmp_path, small("llama"))
+    (model / "tokenizer_config.json").write_text('{"extra_special_tokens": ["<img>"]}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"'<img>' with no id, but tokenizer\.json has \d+ pieces"):
+        ByteLevelVocabulary.of(model)
+
+
 @pytest.mark.parametrize(("content", "words"), [
     (None, "does not exist"), ("{", "is no JSON"), ("[]", "is no tokenizer"),
     (json.dumps(small("qwen") | {"model": BASES["qwen"]["model"] | {"merges": [["zzz", "y"]]}}), "can be loaded"),

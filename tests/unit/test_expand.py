@@ -15,6 +15,7 @@ from components.errors import EmptyCorpus, InputError, ParameterError, Tokenizer
 from components.expand.keep import KeepVocabulary
 from components.expand.sentencepiece import SentencePieceExpander
 from components.formats.documents import Document, write_documents
+from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.models import EMBEDDING, HEAD
 from components.formats.sentencepieces import read_proto, tokenizer_of, without_prefix
 from components.formats.tokenizers import load_tokenizer
@@ -136,6 +137,14 @@ def broken(folder: Path, change: str) -> Path:
     if change == "special twice":
         special = {"added_tokens_decoder": {"1": {"content": "<s>"}, "7": {"content": "<s>"}}}
         (model / "tokenizer_config.json").write_text(json.dumps(special))
+    if change == "no positions":
+        config = json.loads((model / "config.json").read_text()) | {"max_position_embeddings": None}
+        (model / "config.json").write_text(json.dumps(config))
+    if change == "two tokenizers":
+        write_fast_tokenizer(model, 64)
+        specification = json.loads((model / "tokenizer.json").read_text())
+        specification["model"]["merges"] = specification["model"]["merges"][5:] + specification["model"]["merges"][:5]
+        (model / "tokenizer.json").write_text(json.dumps(specification))
     if change == "another class":
         (model / "tokenizer.model").write_bytes(train_proto(ENGLISH, 320, model_type="unigram").SerializeToString())
     return model
@@ -150,6 +159,8 @@ def broken(folder: Path, change: str) -> Path:
     ("cut off", InputError, "is no whole safetensors file"),
     ("special twice", InputError, r"'<s>' is stated 2 times, with the ids \[1, 7\]; one id was expected"),
     ("another class", InputError, "it lacks: BPE, not unigram"),
+    ("no positions", InputError, "max_position_embeddings is None; expected how many"),
+    ("two tokenizers", TokenizerMismatch, r"tokenizer\.json is not the tokenizer of .*tokenizer\.model: '.*' gives \d+ ids"),
 ])
 def test_model_that_does_not_fit_is_refused_before_training(
     tmp_path: Path, change: str, error: type[InputError], words: str

@@ -233,10 +233,33 @@ def stated(specials: dict[str, str]) -> dict[str, Any]:
     (stated({"9999": "<pad>"}), r"'<pad>' with the id 9,999, but tokenizer\.model has \d+ pieces"),
     (stated({"5": "</s>"}), r"'</s>' with the id 5, .* its id in tokenizer\.model, 2, was expected"),
     ({"pad_token": "<pad>"}, "'<pad>' with no id"),
+    ({"extra_special_tokens": ["<img>"]}, "'<img>' with no id"),
+    ({"extra_special_tokens": {"image_token": "<img>"}}, "'<img>' with no id"),
+    ({"additional_special_tokens": "<img>"}, "additional_special_tokens is '<img>'; a list of tokens was expected"),
+    ({"eos_token": "<s>"}, r"states eos_token '<s>', but that of tokenizer\.model is '</s>'"),
+    ({"added_tokens_decoder": [{"content": "<s>"}]}, "added_tokens_decoder is no JSON object"),
+    (stated({"one": "<s>"}), "'one' is no id of a special token"),
+    ({"bos_token": {"lstrip": True}}, "its text was expected"),
 ])
 def test_special_token_that_is_no_piece_or_two_is_refused(tmp_path: Path, config: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         written(tmp_path, config)
+
+
+@pytest.mark.parametrize(("added", "words"), [
+    ('{"<s>": 7}', r"'<s>' is stated 2 times, with the ids \[1, 7\]"),
+    ('{"<pad>": 9999}', "added_tokens.json states .* '<pad>'"),
+    ("{", "is not JSON"), ("[1]", "holds no JSON object"),
+])
+def test_added_tokens_that_contradict_the_model_or_are_none_are_refused(tmp_path: Path, added: str, words: str) -> None:
+    (tmp_path / "added_tokens.json").write_text(added, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        written(tmp_path, stated({"1": "<s>"}))
+
+
+def test_one_id_that_two_files_state_is_no_duplicate(tmp_path: Path) -> None:
+    (tmp_path / "added_tokens.json").write_text('{"<s>": 1}', encoding="utf-8")
+    assert load_tokenizer(written(tmp_path, stated({"1": "<s>"}))).bos == 1
 
 
 def test_tokenizer_config_that_is_not_json_is_refused(tmp_path: Path) -> None:
