@@ -25,6 +25,11 @@ PART = 2_000
 SPACE = "\u2581"
 """What SentencePiece writes for a space."""
 
+NO_MODEL = (
+    "Fetch it again; or, where it is tiktoken's file of that name, as Llama 3 has it, take it away and leave tokenizer.json."
+)
+"""What to do about a `tokenizer.model` of another kind."""
+
 
 @dataclass(frozen=True)
 class SentencePieceTokenizer(Tokenizer):
@@ -122,7 +127,7 @@ def read_proto(folder: Path) -> Proto:
     try:
         proto.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise InputError(f"{path} is no SentencePiece model ({error}). Fetch it again.") from None
+        raise InputError(f"{path} is no SentencePiece model ({error}). {NO_MODEL}") from None
     _check_family(proto, path)
     _check_distinct(proto, path)
     return proto

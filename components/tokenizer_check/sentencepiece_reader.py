@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.formats.sentencepieces import BYTE, CONTROL, SPACE, UNKNOWN, UNUSED, without_prefix
+from components.formats.sentencepieces import BYTE, CONTROL, NO_MODEL, SPACE, UNKNOWN, UNUSED, without_prefix
 from components.tokenizer_check.reader import Kind, Piece, Reader
 
 KINDS: dict[int, Kind] = {UNKNOWN: "special", CONTROL: "special", UNUSED: "unused", BYTE: "byte"}
@@ -65,7 +65,7 @@ def read_sentencepiece(path: Path) -> SentencePieceReader:
         proto.ParseFromString(path.read_bytes())
         return reader_of(proto)
     except (DecodeError, RuntimeError, OSError) as error:
-        raise InputError(f"{path} is no SentencePiece model ({error}). Fetch it again.") from None
+        raise InputError(f"{path} is no SentencePiece model ({error}). {NO_MODEL}") from None
 
 
 def reader_of(proto: Any) -> SentencePieceReader:
