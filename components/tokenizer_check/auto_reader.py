@@ -1,6 +1,8 @@
 """Any other tokenizer folder (vocab.json and merges.txt, vocab.txt, …) in, its reader out, by way of transformers."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,20 +11,29 @@ from typing import Any
 
 from components.errors import InputError
 from components.tokenizer_check.fast_reader import fast_reader_of
-from components.tokenizer_check.reader import Piece, Reader, attempt, first_line
+from components.tokenizer_check.reader import Piece, Reader, attempt, brief
+from components.tokenizer_check.sentencepiece_reader import read_sentencepiece
+
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffd]")
+SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
+"""Under which names other families keep a SentencePiece model, which means nothing without the rules of their class."""
+KNOWN = ("vocab.json", "merges.txt", "vocab.txt", "tokenizer_config.json", *SENTENCEPIECE)
 
 
 @dataclass
 class SlowReader(Reader):
-    """A tokenizer that transformers has in Python alone: it is asked text by text."""
+    """A tokenizer that transformers has in Python alone: it is asked text by text.
+
+    Its normaliser is its code's secret. NFKC, lower case, and no control characters is what such code does as a rule: a
+    text that comes back alike by this measure counts as normalised.
+    """
 
     tokenizer: Any = None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """As the port says."""
-        return [
-            attempt(partial(self.tokenizer.encode, text, add_special_tokens=False), self.refusals, []) for text in texts
-        ]
+        how = {"add_special_tokens": False, "verbose": False}  # or it warns of texts that are longer than the model's
+        return [attempt(partial(self.tokenizer.encode, text, **how), self.refusals, []) for text in texts]
 
     def encode_inside(self, texts: Sequence[str]) -> list[list[int]]:
         """No way to ask for that: as at the beginning of a text."""
@@ -34,8 +45,8 @@ class SlowReader(Reader):
         return [attempt(partial(self.tokenizer.decode, row, **how), self.refusals, "") for row in rows]
 
     def normalise(self, texts: Sequence[str]) -> list[str]:
-        """Nothing is known of a normaliser."""
-        return list(texts)
+        """The usual changes."""
+        return [CONTROL.sub("", unicodedata.normalize("NFKC", text)).lower() for text in texts]
 
     def exact(self) -> list[bytes]:
         """The names."""
@@ -61,19 +72,25 @@ def load_auto(folder: Path) -> Any:
 
 def read_auto(folder: Path) -> Reader:
     """Raises `InputError` with the library's own words where it finds no tokenizer."""
-    known = ("vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenizer_config.json", "sentencepiece.bpe.model")
-    if not any((folder / name).exists() for name in known):
+    if not any((folder / name).exists() for name in KNOWN):
+        found = sorted(path.name for path in folder.iterdir())
         raise InputError(
-            f"{folder} holds no tokenizer: no tokenizer.model, no tokenizer.json, no vocab.json or vocab.txt. "
-            "Name a folder that does."
+            f"{folder} holds no tokenizer: expected tokenizer.model, tokenizer.json, vocab.json with merges.txt, or vocab.txt; "
+            f"found {', '.join(found[:5]) or 'nothing'}{f' and {len(found) - 5:,} more' if len(found) > 5 else ''}. "
+            "Name another folder, or save the tokenizer with transformers first."
         )
     try:
         tokenizer = load_auto(folder)
     except Exception as error:  # noqa: BLE001  (any of a hundred classes' errors)
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
             return read_vocabulary_and_merges(folder)
-        message = f"{folder}: transformers cannot read this tokenizer ({first_line(error)}). Save it again with tokenizer.json."
-        raise InputError(message) from None
+        for name in SENTENCEPIECE:
+            if (folder / name).exists():
+                return read_sentencepiece(folder / name)
+        raise InputError(
+            f"{folder}: transformers cannot read this tokenizer ({brief(error)}). Add a tokenizer_config.json that names its "
+            "tokenizer_class, or save it again with tokenizer.json."
+        ) from None
     if backend := getattr(tokenizer, "backend_tokenizer", None):
         return fast_reader_of(json.loads(backend.to_str()), "AutoTokenizer")
     tokenizer.split_special_tokens = True
@@ -102,7 +119,14 @@ def slow_reader(tokenizer: Any) -> SlowReader:
         for number in range(max(names, default=-1) + 1)
     ]
     return SlowReader(
-        file="AutoTokenizer", family=f"transformers {type(tokenizer).__name__}", normaliser="not known", inventory=inventory,
-        complete=False, unknown=tokenizer.unk_token_id, drops_white_space=False, escapes_space=False, prefixes_space=False,
-        tokenizer=tokenizer,
+        file="AutoTokenizer", family=f"transformers {type(tokenizer).__name__}", inventory=inventory, complete=False,
+        normaliser="not known; NFKC, case and control characters are not judged", unknown=tokenizer.unk_token_id,
+        drops_white_space=is_cut_at_white_space(tokenizer), escapes_space=False, prefixes_space=False, tokenizer=tokenizer,
     )
+
+
+def is_cut_at_white_space(tokenizer: Any) -> bool:
+    """Whether two spaces between words are as one."""
+    how, none = {"add_special_tokens": False, "verbose": False}, list[int]()
+    one, two = (attempt(partial(tokenizer.encode, text, **how), [], none) for text in ("a b", "a  b"))
+    return bool(one) and one == two

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from components.errors import InputError
 from components.formats.files import write_text
@@ -21,6 +21,8 @@ Origin: TypeAlias = Literal["given", "rebuilt", "none"]
 AUTO_LINES = 1000
 """Of each domain, and of the random strings: transformers is the slowest, and is asked for these."""
 MOST_USED = 20
+TAKES_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes of transformers that take tokenizer.json as it stands, by their old name and by their new one."""
 
 
 def check_tokenizer(
@@ -173,6 +175,23 @@ def fuzz_facts(pair: "Pair", count: int, progress: Callable[[int], None]) -> Fuz
     return Fuzz(strings=count, seed=SEED, round_trip=trip, agreements=agreements)
 
 
+def auto_words(tokenizer: Any, pieces: int, *, differs: bool, built: bool) -> list[str]:
+    """Notes on what `AutoTokenizer` makes of a folder: a class that builds its own rules, and tokens of its own."""
+    notes, name = [], type(tokenizer).__name__
+    if differs and built and name not in TAKES_THE_FILE:
+        notes.append(
+            f"AutoTokenizer makes a {name} of this folder, which may build rules of its own. With the tokenizer_class "
+            "PreTrainedTokenizerFast in tokenizer_config.json it takes tokenizer.json as it is."
+        )
+    if beyond := sorted((number, text) for text, number in tokenizer.get_vocab().items() if number >= pieces):
+        some, more = ", ".join(f"{number} {text!r}" for number, text in beyond[:5]), len(beyond) - 5
+        notes.append(
+            f"AutoTokenizer adds ids after the last piece, for which a model may have no row: {some}"
+            + (f" and {more:,} more" if more > 0 else "")
+        )
+    return notes
+
+
 def auto_agreement(
     folder: Path, reader: "Reader", texts: Mapping[str, Sequence[str]], fuzz: int, notes: list[str]
 ) -> Agreement | None:
@@ -183,7 +202,7 @@ def auto_agreement(
     from components.tokenizer_check.auto_reader import load_auto, slow_reader
     from components.tokenizer_check.fuzz import random_strings
     from components.tokenizer_check.measure import Agreements, lines_of
-    from components.tokenizer_check.reader import first_line
+    from components.tokenizer_check.reader import brief
 
     if reader.file == "AutoTokenizer":
         return None
@@ -193,7 +212,7 @@ def auto_agreement(
     try:
         tokenizer = load_auto(folder)
     except Exception as error:  # noqa: BLE001  (any of a hundred classes' errors)
-        notes.append(f"AutoTokenizer does not open this folder: {first_line(error)}")
+        notes.append(f"AutoTokenizer does not open this folder: {brief(error)}")
         return None
     lines = [line for group in texts.values() for line in lines_of(group)[:AUTO_LINES]]
     lines += random_strings(min(fuzz, AUTO_LINES), reader.inventory)
@@ -203,4 +222,5 @@ def auto_agreement(
     agreement = Agreements("AutoTokenizer", slow_reader(tokenizer))
     rows = reader.encode(lines)
     agreement.add(lines, rows, reader.decode(rows))
+    notes += auto_words(tokenizer, reader.pieces, differs=agreement.different > 0, built=(folder / "tokenizer.json").exists())
     return agreement.facts()

@@ -205,5 +205,5 @@ def steps(value: dict[str, Any] | None) -> str:
     """The steps of a sequence, in order."""
     if value is None:
         return "none"
-    inner = value.get("normalizers") or value.get("pretokenizers")
-    return " + ".join(steps(step) for step in inner) if inner else str(value["type"])
+    inner = value.get("normalizers", value.get("pretokenizers"))
+    return str(value["type"]) if inner is None else " + ".join(steps(step) for step in inner) or "none"

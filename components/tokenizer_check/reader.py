@@ -79,19 +79,19 @@ class Reader(ABC):
 
 
 def attempt(action: Callable[[], Answer], refusals: list[str], otherwise: Answer) -> Answer:
-    """The library's answer; where it refuses, `otherwise`, and its first line of words among the refusals."""
+    """The library's answer; where it refuses, `otherwise`, and its words among the refusals."""
     try:
         return action()
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001  (strangers' tokenizers raise anything; a panic in Rust is no Exception)
-        refusals.append(first_line(error))
+        refusals.append(brief(error))
         return otherwise
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's words, at most 200 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def brief(error: BaseException) -> str:
+    """An error's words on one line, at most 200 characters of them."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def open_reader(folder: Path) -> Reader:

@@ -63,16 +63,16 @@ def read_sentencepiece(path: Path) -> SentencePieceReader:
     proto = ModelProto()
     try:
         proto.ParseFromString(path.read_bytes())
-        return reader_of(proto)
+        return reader_of(proto, path.name)
     except (DecodeError, RuntimeError, OSError) as error:
         raise InputError(f"{path} is no SentencePiece model ({error}). {NO_MODEL}") from None
 
 
-def reader_of(proto: Any) -> SentencePieceReader:
+def reader_of(proto: Any, name: str = "tokenizer.model") -> SentencePieceReader:
     """The reader of a ModelProto. Raises RuntimeError where SentencePiece refuses it."""
     trainer = proto.trainer_spec
     return SentencePieceReader(
-        file="tokenizer.model", family=f"SentencePiece {MODELS.get(trainer.model_type, '?')}", normaliser=words(proto),
+        file=name, family=f"SentencePiece {MODELS.get(trainer.model_type, '?')}", normaliser=words(proto),
         inventory=[piece_of(piece) for piece in proto.pieces], complete=trainer.byte_fallback, unknown=trainer.unk_id,
         drops_white_space=False, escapes_space=True, prefixes_space=proto.normalizer_spec.add_dummy_prefix, proto=proto,
         processor=processor_of(proto), bare=processor_of(bared(proto)),

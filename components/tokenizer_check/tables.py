@@ -43,6 +43,11 @@ def ending(check: Check) -> list[str]:
     counts = f"{len(check.verdicts)} checks: {passed} passed, {failed} failed, {rest} not applicable."
     if failed:
         return [counts, f"This vocabulary is not to be trusted yet; failed: {', '.join(check.failed)}."]
+    trips = [*(domain.round_trip for domain in check.domains), *([check.fuzz.round_trip] if check.fuzz else [])]
+    if changed := sum(trip.of_its_kind for trip in trips):
+        texts = sum(trip.texts for trip in trips)
+        lost = f"{changed:,} of {texts:,} texts come back changed: this kind of tokenizer loses text."
+        return [counts, f"No check failed, but {lost}"]
     return [counts, "Nothing speaks against this vocabulary."]
 
 
@@ -110,7 +115,12 @@ def change(old: int | None, new: int) -> str:
 def fertility(check: Check) -> Table:
     """Tokens per character of each domain."""
     columns = ["domain", "chars", "tokens/char", "ratio", "chars/token", "bytes/token", "fallback"]
-    return Table("Text in tokens", columns, [fertility_row(domain) for domain in check.domains])
+    rows = [fertility_row(domain) for domain in check.domains]
+    sides = [side for domain in check.domains for side in (domain.before, domain.after) if side is not None]
+    if any(side.unknown_share for side in sides):  # few tokens are no merit where each stands for text that is lost
+        columns.append("unknown")
+        rows = [[*row, shares(domain, "unknown_share")] for row, domain in zip(rows, check.domains, strict=True)]
+    return Table("Text in tokens", columns, rows)
 
 
 def fertility_row(domain: Domain) -> list[str]:
@@ -120,8 +130,13 @@ def fertility_row(domain: Domain) -> list[str]:
         domain.name, f"{domain.characters:,}", number(before, "tokens_per_character", after),
         f"{domain.ratio:.3f}" if domain.ratio is not None else NONE, number(before, "characters_per_token", after, 2),
         number(before, "bytes_per_token", after, 2),
-        " → ".join(f"{s.byte_fallback_share:.1%}" for s in (before, after) if s is not None),
+        shares(domain, "byte_fallback_share"),
     ]
+
+
+def shares(domain: Domain, name: str) -> str:
+    """A share of the tokens of one or two sides."""
+    return " → ".join(f"{getattr(side, name):.1%}" for side in (domain.before, domain.after) if side is not None)
 
 
 def number(before: Side | None, name: str, after: Side, digits: int = 3) -> str:

@@ -163,3 +163,18 @@ def test_a_tokenizer_that_transformers_has_in_python_alone_is_measured(tmp_path:
     assert checked.domains[0].round_trip.exact == checked.domains[0].lines
     assert (checked.reach_all, checked.failed) == (None, [])
     assert any("reachability" in note for note in checked.notes)
+
+
+def test_a_python_tokenizer_that_cuts_at_white_space_and_lowers_is_not_failed_for_it(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "barn"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    config = {
+        "tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece",
+        "do_lower_case": True, "model_max_length": 2,
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    texts = {"prose": ["The barn  the BARN"]}
+    checked = check_tokenizer(tmp_path, base=None, domains=texts, fuzz=0, progress=lambda *_: None)
+    assert checked.after.family == "transformers BertJapaneseTokenizer"
+    (trip,) = [domain.round_trip for domain in checked.domains]
+    assert (trip.white_space, trip.failures, checked.failed) == (1, 0, [])

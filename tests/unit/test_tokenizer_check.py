@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from components.errors import EmptyCorpus, InputError, MartletError, ParameterError
 from components.formats.byte_level import ALPHABET, text_of_bytes
-from components.formats.fast_tokenizers import build_fast_tokenizer
+from components.formats.fast_tokenizers import build_fast_tokenizer, write_fast_tokenizer
 from components.formats.sentencepieces import NORMAL, SPACE
 from components.tokenizer_check import check_tokenizer
 from components.tokenizer_check.facts import Check, Verdict
-from components.tokenizer_check.fast_reader import base_of, read_fast
+from components.tokenizer_check.fast_reader import base_of, read_fast, steps
 from components.tokenizer_check.fuzz import random_strings
 from components.tokenizer_check.generation import cost_of_head
 from components.tokenizer_check.measure import NOT_LATIN
@@ -193,6 +194,12 @@ def test_characters_without_a_piece_are_counted_and_not_judged_where_there_is_no
     assert checked.domains[1].round_trip.unknown == len(JAPANESE)
     assert checked.domains[1].after.unknown_share > 0.1
     assert verdict(checked, "round trip").passed is None
+    assert "texts come back changed: this kind of tokenizer loses text" in ending(checked)[1]
+    assert re.search(r"fallback \| unknown \|\n.*\n.*\n\| japanese .* [1-9][\d.]*% \|\n", page(checked))
+
+
+def test_shares_of_unknown_text_are_not_shown_where_there_is_none(compared: Check) -> None:
+    assert "unknown |" not in page(compared)
 
 
 def test_u2581_is_counted_apart_as_sentencepieces_one_lossy_character(base: Path) -> None:
@@ -298,6 +305,39 @@ def test_vocab_json_and_merges_alone_are_enough(tmp_path: Path) -> None:
     checked = check(tmp_path)
     assert checked.after.family == "tokenizers BPE, byte-level"
     assert verdict(checked, "round trip").passed is True
+
+
+def test_a_sentencepiece_model_of_another_name_is_read_where_no_class_is_named(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "spiece.model").write_bytes((base / "tokenizer.model").read_bytes())
+    checked = check(tmp_path, fuzz=0)
+    assert (checked.after.file, checked.after.pieces) == ("spiece.model", len(tiny_proto().pieces))
+
+
+def test_files_of_another_kind_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected tokenizer\.model, .*; found tekken\.json\."):
+        check(broken(tmp_path, "tekken.json", b"{}"))
+
+
+def test_tokens_that_auto_tokenizer_adds_beyond_the_pieces_are_noted(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, tiny_proto())
+    write_fast_tokenizer(tmp_path, 16)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text()) | {"extra_special_tokens": ["<img>"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (note,) = [note for note in check(tmp_path).notes if "adds ids after the last piece" in note]
+    assert note.endswith(f"{len(tiny_proto().pieces)} '<img>'")
+
+
+def test_a_class_that_rebuilds_tokenizer_json_is_named_where_it_differs(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, tiny_proto())
+    write_fast_tokenizer(tmp_path, 16)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}', encoding="utf-8")
+    checked = check(tmp_path, code=["        if boats:\n    return  3"])
+    assert checked.failed == ["slow equals fast"]
+    assert any("makes a LlamaTokenizer of this folder" in note for note in checked.notes)
+
+
+def test_a_sequence_of_nothing_is_no_normaliser() -> None:
+    assert steps({"type": "Sequence", "normalizers": []}) == "none"
 
 
 def test_byte_alphabet_spells_every_byte_once() -> None:
