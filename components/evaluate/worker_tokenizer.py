@@ -55,8 +55,9 @@ def check_tokenizer(folder: Path) -> None:
         loaded(FRAMED, add_special_tokens=special, split_special_tokens=True)["input_ids"] for special in (False, True)
     )
     bos = bos_in_front(plain, asked, str(folder))
+    tokenizer = LoadedTokenizer(len(loaded), bos, loaded.eos_token_id, loaded)
     compare(
-        expected, behaviour_of(LoadedTokenizer(len(loaded), bos, loaded.eos_token_id, loaded)),
+        expected, behaviour_of(tokenizer), tokenizer=tokenizer,
         made=f"the training that wrote {folder}", where=f"{folder / 'tokenizer.json'}, as transformers reads it,",
         remedy="Restore its tokenizer files, or run the train stage again, which writes them.",
     )

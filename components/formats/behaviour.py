@@ -4,10 +4,14 @@ The same file can answer differently under another library, and another file can
 fingerprint travels with what was made by them, in the index of token shards and in the folder of a trained model.
 """
 
+import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
+from zlib import crc32
 
 from pydantic import ValidationError
 
@@ -39,41 +43,88 @@ class Behaviour(Fields):
     other merges than any golden string shows."""
     golden: dict[str, list[int]]
     """The ids of each golden string, without BOS and EOS."""
+    walk: str | None = None
+    """In Base64 a byte for each piece, by which the first string of `vocabulary` that differs is found: 0 where its text is
+    split otherwise, else a checksum of what follows from it. None in fingerprints of the time before it was there."""
 
 
 def behaviour_of(tokenizer: Tokenizer) -> Behaviour:
     """The fingerprint of a tokenizer; about 7 µs a piece with SentencePiece, three times that with others."""
     ids = tokenizer.encode_batch(GOLDEN)
-    reachable, vocabulary = _digest_vocabulary(tokenizer)
+    walk = Walk.of(tokenizer)
     return Behaviour(
         version=1, pieces=tokenizer.pieces, bos=tokenizer.bos, eos=tokenizer.eos,
-        document=frame(ids[0], tokenizer.bos, tokenizer.eos), reachable=reachable, vocabulary=vocabulary,
-        golden=dict(zip(GOLDEN, ids, strict=True)),
+        document=frame(ids[0], tokenizer.bos, tokenizer.eos), reachable=len(walk.texts), vocabulary=walk.digest(),
+        golden=dict(zip(GOLDEN, ids, strict=True)), walk=base64.b64encode(walk.checksums).decode(),
     )
 
 
-def _digest_vocabulary(tokenizer: Tokenizer) -> tuple[int, str]:
-    """How many pieces are what their own text is split into, and a digest over them and over each two neighbours.
+@dataclass(frozen=True)
+class Walk:
+    """The texts of a tokenizer's pieces, and what they and each two neighbours are split into.
 
-    The text stands behind a line break, so that a piece which begins inside of words counts as well. Pieces that are no
+    A text stands behind a line break, so that a piece which begins inside of words counts as well. Pieces that are no
     text (special ones, halves of characters) do not: libraries differ in how they show them. Where two texts meet, merges
     compete that within one piece do not: that is where a merge out of turn shows.
     """
-    before = tokenizer.encode("\n")
-    shown = tokenizer.decode_batch([[*before, piece] for piece in range(tokenizer.pieces)])
-    split = tokenizer.encode_batch(shown)
-    texts = {piece: shown[piece].removeprefix("\n") for piece, ids in enumerate(split) if ids == [*before, piece]}
-    pairs = tokenizer.encode_batch([one + other for one, other in pairwise(texts.values())])
-    return len(texts), digest_value([list(texts), list(texts.values()), pairs])
+
+    split: list[tuple[str, list[int]]]
+    """For each piece its text, behind a line break, and the ids."""
+    texts: dict[int, str]
+    """The pieces that are what their own text is split into."""
+    pairs: list[tuple[str, list[int]]]
+    """The text of each of these and the next one together, and the ids."""
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "Walk":
+        """Asks the tokenizer."""
+        before = tokenizer.encode("\n")
+        shown = tokenizer.decode_batch([[*before, piece] for piece in range(tokenizer.pieces)])
+        split = list(zip(shown, tokenizer.encode_batch(shown), strict=True))
+        texts = {piece: text.removeprefix("\n") for piece, (text, ids) in enumerate(split) if ids == [*before, piece]}
+        pairs = [one + other for one, other in pairwise(texts.values())]
+        return cls(split, texts, list(zip(pairs, tokenizer.encode_batch(pairs), strict=True)))
+
+    def digest(self) -> str:
+        """SHA-256 over everything but the texts that are no one piece."""
+        return digest_value([list(self.texts), list(self.texts.values()), [ids for _, ids in self.pairs]])
+
+    @cached_property
+    def checksums(self) -> bytes:
+        """`Behaviour.walk` before Base64."""
+        sums = bytearray(len(self.split))
+        for piece, pair in zip(self.texts, [*self.pairs, None], strict=False):
+            sums[piece] = 1 + crc32(repr(pair).encode("utf-8", "surrogatepass")) % 255
+        return bytes(sums)
+
+    def first_difference(self, expected: bytes) -> str:
+        """The first text whose splitting is not the one that the other's checksums stand for; nothing where none is found."""
+        both = list(enumerate(zip(expected, self.checksums, strict=False)))
+        for piece, (theirs, ours) in both:
+            if bool(theirs) != bool(ours):
+                text, ids = self.split[piece]
+                return f"{text!r} gives {show(ids, 0)}, expected {'other ids' if ours else f'piece {piece:,} at the end'}"
+        places = {piece: place for place, piece in enumerate(self.texts)}
+        for piece, (theirs, ours) in both:
+            if theirs != ours and places[piece] < len(self.pairs):
+                text, ids = self.pairs[places[piece]]
+                return f"{text!r} gives {show(ids, 0)}, expected other ids"
+        return ""
 
 
-def compare(expected: Behaviour, found: Behaviour, *, made: str, where: str, remedy: str) -> None:
+def compare(
+    expected: Behaviour, found: Behaviour, *, made: str, where: str, remedy: str, tokenizer: Tokenizer | None = None
+) -> None:
     """Raises `TokenizerMismatch` unless both are equal.
 
     `where` is the tokenizer that was found, `made` is what was made with the expected one, `remedy` the next step. The
-    message shows the first golden string that is split differently, how many are, and every other difference.
+    message shows the first golden string that is split differently, how many are, and every other difference; where no
+    golden string tells, `tokenizer`, the one that was found, is asked for one of its vocabulary that does.
     """
     if differences := [*_different_ids(expected, found), *_different_facts(expected, found)]:
+        if tokenizer is not None and expected.golden == found.golden and expected.walk is not None:
+            witness = Walk.of(tokenizer).first_difference(base64.b64decode(expected.walk))
+            differences = [*([witness] if witness else []), *differences]
         raise TokenizerMismatch(f"{where} is not the tokenizer of {made}: {'; '.join(differences)}. {remedy}")
 
 

@@ -38,8 +38,9 @@ def folder_behaviour(folder: Path) -> Behaviour:
     behaviour = behaviour_of(document_tokenizer(folder))
     model, converted = folder / "tokenizer.model", folder / "tokenizer.json"
     if model.exists() and converted.exists():
+        tokenizer = _read_converted(folder)
         compare(
-            behaviour, behaviour_of(_read_converted(folder)), made=str(model), where=str(converted),
+            behaviour, behaviour_of(tokenizer), made=str(model), where=str(converted), tokenizer=tokenizer,
             remedy="Take both from one place, or delete tokenizer.json: training writes it from tokenizer.model.",
         )
     return behaviour

@@ -18,7 +18,7 @@ from components.formats.batches import BatchPlan
 from components.formats.behaviour import compare, write_behaviour
 from components.formats.digests import digest_file
 from components.formats.files import link_files, write_text
-from components.formats.framing import folder_behaviour
+from components.formats.framing import document_tokenizer, folder_behaviour
 from components.formats.models import check_rows, copy_tokenizer, read_config, tensor_shapes
 from components.formats.shapes import Outline
 from components.formats.tokenizers import tokenizer_file
@@ -188,6 +188,7 @@ def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Jou
     file = tokenizer_file(model)
     compare(
         index.behaviour, folder_behaviour(model), made=f"the tokens in {tokens}", where=str(file),
+        tokenizer=document_tokenizer(model),
         remedy="Run the pack stage again with this tokenizer, or train the model that the tokens were packed for.",
     )
     if digest_file(file) != index.tokenizer:

@@ -10,9 +10,11 @@ from components.errors import InputError, TokenizerMismatch
 from components.formats.behaviour import (
     FILE,
     Behaviour,
+    Walk,
     behaviour_of,
     compare,
     read_behaviour,
+    show,
     write_behaviour,
 )
 from components.formats.digests import digest_value
@@ -27,6 +29,7 @@ from tests.vocabularies import tiny_proto, write_tokenizer
 
 PROTO = tiny_proto()
 BEHAVIOUR = behaviour_of(tokenizer_of(PROTO))
+LINE = tokenizer_of(PROTO).encode("\n")
 WORDS = {"made": "the tokens", "where": "tokenizer.model", "remedy": "Pack again."}
 
 
@@ -114,10 +117,30 @@ def test_two_renumbered_pieces_are_noticed() -> None:
 
 def test_a_merge_out_of_turn_is_noticed_where_no_golden_string_shows_it(folder: Path) -> None:
     delay_merge(folder, "b", "o")
-    words = r"json is not the tokenizer of .*: the texts of its pieces are split otherwise"
+    words = r"of .*: '.*bo.*' gives \d+ ids \[.*\], expected .*; the texts of its pieces are split otherwise"
     with pytest.raises(TokenizerMismatch, match=words) as raised:
         folder_behaviour(folder)
     assert "strings differ" not in str(raised.value)
+
+
+def test_a_text_of_the_vocabulary_is_named_where_neighbours_are_split_otherwise() -> None:
+    walk = Walk.of(tokenizer_of(PROTO))
+    piece, other = list(walk.texts)[40:42]
+    changed = bytearray(walk.checksums)
+    changed[piece] = changed[piece] % 255 + 1
+    assert walk.first_difference(walk.checksums) == ""
+    assert walk.first_difference(bytes(changed)).startswith(f"{walk.texts[piece] + walk.texts[other]!r} gives ")
+    changed[other] = 0
+    ids = show([*LINE, other], 0)
+    assert walk.first_difference(bytes(changed)) == f"'\\n{walk.texts[other]}' gives {ids}, expected other ids"
+
+
+def test_a_fingerprint_from_before_the_walk_is_compared_all_the_same(folder: Path) -> None:
+    old = BEHAVIOUR.model_copy(update={"walk": None})
+    compare(old, BEHAVIOUR, tokenizer=tokenizer_of(PROTO), **WORDS)
+    other = BEHAVIOUR.model_copy(update={"vocabulary": "0" * 64})
+    with pytest.raises(TokenizerMismatch, match="tokens: the texts of its pieces are split otherwise"):
+        compare(old, other, tokenizer=tokenizer_of(PROTO), **WORDS)
 
 
 def test_a_merge_out_of_turn_is_noticed_with_the_string(folder: Path) -> None:
