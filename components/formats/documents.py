@@ -3,10 +3,11 @@
 import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import EmptyCorpus, InputError
 
@@ -38,14 +39,19 @@ def write_documents(path: Path, documents: Iterable[Document]) -> int:
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of one file, in order. Raises `InputError` where a line is not a document."""
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
+    """The documents of one file, in order. Raises `InputError` where a line is not a document, or the file is cut off."""
+    number = 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):  # noqa: B007 (the messages state it)
                 yield Document.model_validate_json(line)
-            except ValueError as error:
-                message = f"{path}, line {number}: not a document ({error}). Run the stage that wrote it again."
-                raise InputError(message) from error
+    except ValidationError as error:
+        raise InputError(f"{path}, line {number}: not a document ({error}). Run the stage that wrote it again.") from error
+    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(
+            f"{path} cannot be read after line {number} ({error}): a whole gzip file of UTF-8 was expected. "
+            "Run the stage that wrote it again."
+        ) from None
 
 
 def document_id(source: str, uri: str) -> str:

@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO, cast
 
 from components.errors import EmptyCorpus, InputError
 
@@ -50,7 +53,10 @@ def files_of(name: str, path: Path, notes: list[str]) -> dict[str, list[Path]]:
     if heldout := sorted((path / "heldout").glob("*.jsonl.gz")):
         return {f"{name}-{file.name.removesuffix('.jsonl.gz')}": [file] for file in heldout}
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    readable = [file for file in files if file.name.endswith(PACKED) or file.suffix.lower() in PLAIN]
+    readable = [
+        file for file in files
+        if (holds_documents(file) if file.name.endswith(PACKED) else file.suffix.lower() in PLAIN)
+    ]
     if not readable:
         others = f"{len(files):,} files of other kinds"
         raise EmptyCorpus(f"{path} holds no text file ({others}). Name .txt, .jsonl or source files.")
@@ -59,29 +65,49 @@ def files_of(name: str, path: Path, notes: list[str]) -> dict[str, list[Path]]:
     return {name: readable}
 
 
+def holds_documents(path: Path) -> bool:
+    """Whether the file's JSON lines have a `text`, by the first of them. Raises `InputError` where it cannot be read."""
+    with opened(path) as lines:
+        first = next((line for line in lines if line.strip()), "")
+    return found_text(first) is not None
+
+
 def read_file(path: Path) -> Iterator[str]:
     """The documents of one file: each line's `text` of JSON lines, the whole of any other file."""
-    try:
+    with opened(path) as lines:
         if not path.name.endswith(PACKED):
-            yield path.read_text(encoding="utf-8")
+            yield lines.read()
             return
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            yield from (text_of(line, path, number) for number, line in enumerate(lines, 1) if line.strip())
+        yield from (text_of(line, path, number) for number, line in enumerate(lines, 1) if line.strip())
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """The file's text, unpacked. Raises `InputError` where it is no text, or cut off."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
+            yield cast(TextIO, stream)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start:,}). Convert it, or name another file.") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}). Name another file, or mend this one.") from None
 
 
 def text_of(line: str, path: Path, number: int) -> str:
     """The `text` of one JSON line."""
+    text = found_text(line)
+    if text is None:
+        raise InputError(f"{path}, line {number:,}: a JSON object with a `text` was expected. Name a file of such lines.")
+    return text
+
+
+def found_text(line: str) -> str | None:
+    """The `text` of a JSON line, where it has one."""
     try:
         text = json.loads(line)["text"]
     except (ValueError, KeyError, TypeError):
-        text = None
-    if not isinstance(text, str):
-        raise InputError(f"{path}, line {number:,}: a JSON object with a `text` was expected. Name a file of such lines.")
-    return text
+        return None
+    return text if isinstance(text, str) else None
 
 
 def limited(documents: Iterator[str], limit: int) -> Iterator[str]:

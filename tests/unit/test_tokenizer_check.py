@@ -458,6 +458,15 @@ def test_text_that_cannot_be_read_is_one_message(tmp_path: Path, name: str, cont
         read_domains({"x": tmp_path / name}, limit=10)
 
 
+def test_json_lines_of_another_kind_are_left_out_of_a_folder_and_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("boats = 37\n", encoding="utf-8")
+    (tmp_path / "shots.jsonl").write_text('{"question": "How many boats?"}\n', encoding="utf-8")
+    domains, notes = read_domains({"code": tmp_path}, 100)
+    assert (domains, notes) == ({"code": ["boats = 37\n"]}, ["code: 1 files of other kinds were left out."])
+    with pytest.raises(InputError, match=r"shots\.jsonl, line 1: a JSON object with a `text` was expected"):
+        read_domains({"code": tmp_path / "shots.jsonl"}, 100)
+
+
 def test_absent_and_empty_folders_of_text_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         read_domains({"x": tmp_path / "nowhere"}, limit=10)
