@@ -106,8 +106,12 @@ def read_specification(folder: Path) -> Specification:
         raise InputError(f"{path} is no tokenizer: a JSON object with a model was expected. Fetch it again.")
     for key, nothing in (("added_tokens", []), ("normalizer", None), ("pre_tokenizer", None), ("decoder", None)):
         specification.setdefault(key, nothing)
-    _check_family(specification, path)
-    _check_ids(specification, path)
+    try:
+        _check_family(specification, path)
+        _check_ids(specification, path)
+    except (AttributeError, KeyError, TypeError):
+        backend_of(specification, path)  # values of a wrong kind: the library says which
+        raise
     return specification
 
 

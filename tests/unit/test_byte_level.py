@@ -195,7 +195,9 @@ def test_special_token_for_which_the_model_has_no_row_is_refused(tmp_path: Path)
 @pytest.mark.parametrize(("content", "words"), [
     (None, "does not exist"), ("{", "is no JSON"), ("[]", "is no tokenizer"),
     (json.dumps(small("qwen") | {"model": BASES["qwen"]["model"] | {"merges": [["zzz", "y"]]}}), "can be loaded"),
-], ids=["absent", "cut off", "a list", "a merge of nothing"])
+    (json.dumps(small("qwen") | {"added_tokens": [{"id": 0}]}), "can be loaded"),
+    (json.dumps(small("qwen") | {"normalizer": 7}), "can be loaded"),
+], ids=["absent", "cut off", "a list", "a merge of nothing", "a token without text", "a number for a normaliser"])
 def test_file_that_is_no_tokenizer_is_refused(content: str | None, words: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
