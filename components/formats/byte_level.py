@@ -169,7 +169,7 @@ def _check_family(specification: Specification, path: Path) -> None:
     }
     if missing := [name for name, met in demands.items() if not met]:
         raise InputError(
-            f"{path}: a byte-level BPE as SmolLM2, Llama 3 and Qwen have it was expected; it lacks: {'; '.join(missing)}. "
+            f"{path}: a byte-level BPE as SmolLM2, Llama 3 and Qwen have it was expected; not met: {'; '.join(missing)}. "
             "Name a base model with such a tokenizer, or one with a SentencePiece tokenizer.model."
         )
 

@@ -136,6 +136,7 @@ def read_proto(folder: Path) -> Proto:
 def _check_family(proto: Proto, path: Path) -> None:
     """Raises `InputError` unless the model is of the family that Llama 2 and Mistral use, which is all we convert."""
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
+    others = [piece.piece for piece in proto.pieces if piece.type in (USER_DEFINED, UNUSED)]
     demands = {
         "BPE, not unigram": trainer.model_type == trainer.BPE,
         "byte fallback": trainer.byte_fallback,
@@ -143,11 +144,11 @@ def _check_family(proto: Proto, path: Path) -> None:
         "no normalisation (identity)": not normalizer.precompiled_charsmap,
         "spaces kept as they are": normalizer.escape_whitespaces and not normalizer.remove_extra_whitespaces,
         "spaces before words": not trainer.treat_whitespace_as_suffix,
-        "no user-defined pieces": all(piece.type not in (USER_DEFINED, UNUSED) for piece in proto.pieces),
+        f"no user-defined or unused pieces (found: {len(others):,})": not others,
     }
     if missing := [name for name, met in demands.items() if not met]:
         raise InputError(
-            f"{path}: a SentencePiece model as Llama 2 and Mistral have it was expected; it lacks: {', '.join(missing)}. "
+            f"{path}: a SentencePiece model as Llama 2 and Mistral have it was expected; not met: {'; '.join(missing)}. "
             "Name a base model with such a tokenizer."
         )
 

@@ -158,7 +158,7 @@ def broken(folder: Path, change: str) -> Path:
     ("damaged", InputError, "is no whole safetensors file"),
     ("cut off", InputError, "is no whole safetensors file"),
     ("special twice", InputError, r"'<s>' is stated 2 times, with the ids \[1, 7\]; one id was expected"),
-    ("another class", InputError, "it lacks: BPE, not unigram"),
+    ("another class", InputError, "not met: BPE, not unigram"),
     ("no positions", InputError, "max_position_embeddings is None; expected how many"),
     ("two tokenizers", TokenizerMismatch, r"tokenizer\.json is not the tokenizer of .*tokenizer\.model: '.*' gives \d+ ids"),
 ])

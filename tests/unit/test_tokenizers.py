@@ -146,7 +146,7 @@ def user_defined() -> Any:
     (train_proto(ENGLISH, 320, normalization_rule_name="nfkc"), "no normalisation"),
     (train_proto(ENGLISH, 320, byte_fallback=False), "byte fallback"),
     (train_proto(ENGLISH, 320, remove_extra_whitespaces=True), "spaces kept as they are"),
-    (user_defined(), "no user-defined pieces"),
+    (user_defined(), "no user-defined or unused pieces .found: 1."),
 ], ids=["unigram", "nfkc", "no bytes", "squeezed spaces", "user-defined"])
 def test_tokenizer_of_another_family_is_refused_with_what_it_lacks(tmp_path: Path, proto: Any, lack: str) -> None:
     with pytest.raises(InputError, match=lack):
