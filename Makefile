@@ -4,7 +4,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BASE_PYTHON ?= python3.11
 SITE ?= local
-TWO_WORKERS := -n 2
+UNIT_WORKERS := -n 2
+WORKERS := -n 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: setup smoke test test-unit check docs ui cluster cluster-stop lock
 
@@ -50,11 +51,11 @@ docs: setup
 	@$(PYTHON) -m docs.generate
 
 test-unit: setup
-	$(VENV)/bin/pytest $(TWO_WORKERS) tests/unit
+	$(VENV)/bin/pytest $(UNIT_WORKERS) tests/unit
 
-# the longest first, so that the two end together
+# the longest first, so that all end together; one worker more than cores, for what runs on Slurm waits half of the time
 test: test-unit
-	$(VENV)/bin/pytest $(TWO_WORKERS) --no-loadscope-reorder tests/e2e tests/integration
+	$(VENV)/bin/pytest $(WORKERS) --no-loadscope-reorder tests/e2e tests/integration
 
 # rewrites the lock; needs uv, which resolves this list in seconds where pip does not finish
 lock:
