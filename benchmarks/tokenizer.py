@@ -27,7 +27,7 @@ from components.formats.tokens import token_dtype
 from components.pack.worker import DOCUMENTS_A_TASK, tokenise
 from infra.pypi import PyPIWheels
 
-ROUNDS = 5
+ROUNDS = 11
 ENCODED_CHARACTERS = 4_000_000
 TRAINED_CHARACTERS = 14_000_000
 ENCODE_GOAL = 0.8  # of raw SentencePiece: what is left for frames, arrays and the files

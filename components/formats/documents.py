@@ -42,12 +42,12 @@ def read_documents(path: Path) -> Iterator[Document]:
     """The documents of one file, in order. Raises `InputError` where a line is not a document, or the file is cut off."""
     number = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
+        with gzip.open(path, "rb") as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 (the messages state it)
                 yield Document.model_validate_json(line)
     except ValidationError as error:
         raise InputError(f"{path}, line {number}: not a document ({error}). Run the stage that wrote it again.") from error
-    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(
             f"{path} cannot be read after line {number} ({error}): a whole gzip file of UTF-8 was expected. "
             "Run the stage that wrote it again."

@@ -1,5 +1,6 @@
 """Clean text is read whole, or one message says where it ends."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,8 @@ DOCUMENTS = [
     (lambda _: b"<html>", r"cannot be read after line 0 \(Not a gzipped file"),
     (lambda whole: whole[:-20], r"cannot be read after line [1-9] \("),
     (lambda whole: whole[:40] + b"\x00" * 40 + whole[80:], "cannot be read after line 0|not a document"),
-], ids=["another file", "cut off", "damaged"])
+    (lambda _: gzip.compress(b'{"text": "\xff"}\n'), "line 1: not a document"),
+], ids=["another file", "cut off", "damaged", "no UTF-8"])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes], words: str) -> None:
     path = tmp_path / "ja.jsonl.gz"
     write_documents(path, DOCUMENTS)
