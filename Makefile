@@ -44,7 +44,7 @@ check: setup
 	$(VENV)/bin/deptry .
 
 bench-%: setup
-	@$(PYTHON) -m benchmarks.$*
+	@$(PYTHON) -m benchmarks $*
 
 # the pages of docs/reference/, from the code; a test says when they are out of date
 docs: setup

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,11 @@ def pages(language: str, package: str, under: str = "") -> list[tuple[str, str]]
 
     client, folder, found = DebianPackages(PACKAGES), PACKAGES / "unpacked" / package, []
     if not folder.exists():
-        client.unpack(client.fetch(package, "*"), folder)
+        PACKAGES.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=PACKAGES) as whole:  # an interrupted benchmark leaves no half of it
+            client.unpack(client.fetch(package, "*"), Path(whole) / package)
+            folder.parent.mkdir(exist_ok=True)
+            (Path(whole) / package).rename(folder)
     for page in sorted(path for path in (folder / under).rglob("*.html") if path.is_file()):
         text = extract_plain_text(page.read_text(encoding="utf-8", errors="replace"), main_content=True)
         if language != "ja" or sum("ぁ" <= char <= "ヿ" for char in text) > 0.05 * len(text):

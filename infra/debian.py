@@ -34,6 +34,7 @@ class DebianPackages:
 
     def unpack(self, archive: Path, folder: Path) -> None:
         """Unpacks the package's files below `folder`. Raises `SourceMissing` where the file is damaged."""
+        folder.mkdir(parents=True, exist_ok=True)  # dpkg-deb makes the last one alone
         done = run_quietly(["dpkg-deb", "--extract", str(archive), str(folder)])
         if done.returncode:
             raise SourceMissing(f"dpkg-deb could not unpack {archive}: {last_words(done)} Delete it; it is fetched anew.")

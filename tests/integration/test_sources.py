@@ -95,6 +95,12 @@ def test_without_package_lists_root_fetches_them_first(tmp_path: Path, monkeypat
     assert list((tmp_path / "lists").glob("*Packages*"))
 
 
+def test_a_package_is_unpacked_below_a_folder_of_a_folder_that_is_not_there(cache: Path, tmp_path: Path) -> None:
+    packages = DebianPackages(cache / "debian")
+    packages.unpack(packages.fetch("debian-faq-ja", "*"), tmp_path / "not/there/faq")
+    assert list((tmp_path / "not/there/faq").rglob("*.html"))
+
+
 def test_a_damaged_package_is_named(tmp_path: Path) -> None:
     archive = tmp_path / "x_1_all.deb"
     archive.write_bytes(b"!<arch>\nnothing")
