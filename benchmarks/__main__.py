@@ -1,7 +1,7 @@
 """A benchmark's name in, its figures out: what `make bench-NAME` calls. A mistake is one message, as in `martlet` itself."""
 
-import runpy
 import sys
+from importlib import import_module
 
 from components.errors import MartletError
 
@@ -9,13 +9,12 @@ NAMES = ("again", "checkpoints", "initialisations", "pack", "plan", "smollm2", "
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the benchmark that the first argument names, with the others as its own; it ends the program."""
+    """Runs the benchmark that the first argument names, with the others as its own, and ends the program."""
     name, *others = arguments or [""]
     if name not in NAMES:
         sys.exit(f"error: there is no benchmark {name!r}. Name one of: {', '.join(NAMES)}.")
-    sys.argv = [name, *others]
     try:
-        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+        sys.exit(import_module(f"benchmarks.{name}").main(*others))
     except MartletError as error:
         sys.exit(f"error: {error}")
 

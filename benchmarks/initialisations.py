@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,16 @@ class Point:
     en: float
 
 
-def main(names: list[str]) -> int:
+def main(*names: str) -> int:
     """Measures what is missing, writes the three files, prints one JSON line a variant and one on what expansion brings."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     texts = japanese(), english()
-    base = base_model(OUTPUT / "base")
+    with redirect_stdout(sys.stderr):  # a stage's words are no figures
+        base = base_model(OUTPUT / "base")
     for name in names or (NONE, *INITIALISATIONS):
         if not measured(name):
-            folder = base if name == NONE else enlarged(base, name, texts)
+            with redirect_stdout(sys.stderr):
+                folder = base if name == NONE else enlarged(base, name, texts)
             points: list[Point] = []
             for point in trained(folder, texts, name):
                 points.append(point)
@@ -286,4 +289,4 @@ def batches_of(tokenizer: Any, documents: list[str]) -> Iterator[tuple[Any, int]
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

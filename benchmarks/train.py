@@ -90,6 +90,7 @@ def smoke(precision: str) -> tuple[Any, Any]:
     from flows.plan import outlines_before
 
     params = load_params(RECIPE)
+    assert params.train.kind == "deepspeed"
     changes = {"precision": precision, "zero_stage": 1}
     return params.train.training.model_copy(update=changes), outlines_before(params, Path("nowhere"))["train"]
 

@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ def main() -> int:
         "trained_pieces": 16_000, "character_coverage": 0.9997, "characters": targets,
         "initialise": {"kind": "mean_of_subpieces"}, "seed": 1234,
     })
-    base, clean = write_base(FOLDER / "base"), write_clean(FOLDER / "clean", *ja, en)
-    Expansion(growth, vocabulary_of(base), LineJournal(FOLDER / "metrics.jsonl")).run(base, clean, FOLDER / "enlarged")
+    with redirect_stdout(sys.stderr):  # a stage's words are no figures
+        base, clean = write_base(FOLDER / "base"), write_clean(FOLDER / "clean", *ja, en)
+        Expansion(growth, vocabulary_of(base), LineJournal(FOLDER / "metrics.jsonl")).run(base, clean, FOLDER / "enlarged")
     seconds = time.perf_counter() - clock
     check = checked(base, ja, en)
     promises = [*vocabulary_promises(check, targets), *text_promises(check), *string_promises(check)]

@@ -21,6 +21,5 @@ def test_what_a_benchmark_lacks_is_one_message(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("MARTLET_DATA", raising=False)
-    monkeypatch.setattr("sys.argv", [])
     with pytest.raises(SystemExit, match=r"^error: this machine has no apt-get"):
         main(["tokenizer"])
