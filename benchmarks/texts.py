@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from components.base import PackageArchive
 from components.formats.documents import Document, document_id, write_documents
 from infra.debian import DebianPackages
 
@@ -77,18 +78,23 @@ def pages(language: str, package: str, under: str = "") -> list[tuple[str, str]]
     """The path in its package and the plain text of each HTML page, in order; of Japanese, those with kana alone."""
     from resiliparse.extract.html2text import extract_plain_text
 
-    client, folder, found = DebianPackages(PACKAGES), PACKAGES / "unpacked" / package, []
-    if not folder.exists():
-        PACKAGES.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=PACKAGES) as whole:  # an interrupted benchmark leaves no half of it
-            client.unpack(client.fetch(package, "*"), Path(whole) / package)
-            folder.parent.mkdir(exist_ok=True)
-            (Path(whole) / package).rename(folder)
+    folder, found = unpacked(DebianPackages(PACKAGES), package, "*"), []
     for page in sorted(path for path in (folder / under).rglob("*.html") if path.is_file()):
         text = extract_plain_text(page.read_text(encoding="utf-8", errors="replace"), main_content=True)
         if language != "ja" or sum("ぁ" <= char <= "ヿ" for char in text) > 0.05 * len(text):
             found.append((str(page.relative_to(folder)), text))
     return found
+
+
+def unpacked(service: PackageArchive, package: str, version: str) -> Path:
+    """The folder with the package's files: unpacked once, and whole, though a benchmark was interrupted."""
+    folder = PACKAGES / "unpacked" / package
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as room:
+            service.unpack(service.fetch(package, version), Path(room) / package)
+            (Path(room) / package).rename(folder)
+    return folder
 
 
 def divided(language: str, source: str, named: list[tuple[str, str]]) -> Texts:

@@ -6,17 +6,16 @@ characters it is read as often as that takes, and the line says so.
 """
 
 import io
-import json
 import statistics
-import sys
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
 import sentencepiece
 
-from benchmarks.texts import PACKAGES, Texts, japanese
+from benchmarks.texts import PACKAGES, Texts, japanese, unpacked
 from benchmarks.timing import seconds
 from components.expand.candidates import find_candidates
 from components.expand.growth import Growth
@@ -35,20 +34,17 @@ TRAIN_GOAL_SECONDS = 120.0
 TRAINED_PIECES, PIECES = 16_000, 42_800
 
 
-def main() -> int:
-    """Prints both figures."""
+def figures() -> Iterator[dict[str, object]]:
+    """Both figures."""
     text, folder = japanese(), mistral_tokenizer()
-    figures = [encode_figure(folder, text), train_figure(folder, text)]
-    for figure in figures:
-        print(json.dumps(figure, ensure_ascii=False))
-    return 0 if all(figure["pass"] for figure in figures) else 1
+    yield encode_figure(folder, text)
+    yield train_figure(folder, text)
 
 
 def mistral_tokenizer() -> Path:
     """A folder with Mistral-7B-v0.1's `tokenizer.model` (Apache-2.0), from the wheel that ships it."""
-    client, folder = PyPIWheels(PACKAGES), PACKAGES / "unpacked/mistral"
+    folder = unpacked(PyPIWheels(PACKAGES), "mistral-common", "1.9.1")
     if not (folder / "tokenizer.model").exists():
-        client.unpack(client.fetch("mistral-common", "1.9.1"), folder)
         (folder / "mistral_common/data/tokenizer.model.v1").rename(folder / "tokenizer.model")
     return folder
 
@@ -131,7 +127,3 @@ def repeated(documents: list[str], characters: int) -> list[str]:
         if not room:
             return taken
     raise AssertionError("there is no text")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

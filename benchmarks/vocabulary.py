@@ -7,14 +7,12 @@ the smoke's manuals; without it, manuals alone, which have fewer. A third of a m
 Japanese, which no new piece makes shorter: the goal is for its Japanese lines, and whole pages are stated beside them.
 """
 
-import json
 import os
 import shutil
 import sys
 import sysconfig
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +45,8 @@ MOSTLY = 0.5
 FUZZED, AT_ONCE = 100_000, 50
 
 
-def main() -> int:
-    """Builds the vocabulary anew and prints what was found."""
+def figures() -> Iterator[dict[str, Any]]:
+    """Builds the vocabulary anew; what was found."""
     ja, en = (japanese(), smoke()) if os.environ.get("MARTLET_DATA") else (japanese(),), english()
     targets = ANNOUNCED if len(ja) > 1 else MANUALS
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -59,22 +57,19 @@ def main() -> int:
         "trained_pieces": 16_000, "character_coverage": 0.9997, "characters": targets,
         "initialise": {"kind": "mean_of_subpieces"}, "seed": 1234,
     })
-    with redirect_stdout(sys.stderr):  # a stage's words are no figures
-        base, clean = write_base(FOLDER / "base"), write_clean(FOLDER / "clean", *ja, en)
-        Expansion(growth, vocabulary_of(base), LineJournal(FOLDER / "metrics.jsonl")).run(base, clean, FOLDER / "enlarged")
+    base, clean = write_base(FOLDER / "base"), write_clean(FOLDER / "clean", *ja, en)
+    Expansion(growth, vocabulary_of(base), LineJournal(FOLDER / "metrics.jsonl")).run(base, clean, FOLDER / "enlarged")
     seconds = time.perf_counter() - clock
     check = checked(base, ja, en)
     promises = [*vocabulary_promises(check, targets), *text_promises(check), *string_promises(check)]
     source = " and ".join(each.source for each in ja)
     for name, found, goal, kept in promises:
-        figure = {"bench": f"vocabulary-{name}", "ours": found, "goal": goal, "pass": kept, "text": source}
-        print(json.dumps(figure, ensure_ascii=False))
+        yield {"bench": f"vocabulary-{name}", "ours": found, "goal": goal, "pass": kept, "text": source}
     for domain in check.domains:
         if domain.name.startswith(PAGES):
-            print(json.dumps({"bench": f"vocabulary-tokens-ratio, {domain.name}", "ours": domain.ratio}, ensure_ascii=False))
+            yield {"bench": f"vocabulary-tokens-ratio, {domain.name}", "ours": domain.ratio}
     characters = sum(each.characters for each in ja)
-    print(json.dumps({"bench": "vocabulary-seconds", "ours": round(seconds, 1), "characters": characters}))
-    return 0 if all(kept for *_, kept in promises) else 1
+    yield {"bench": "vocabulary-seconds", "ours": round(seconds, 1), "characters": characters}
 
 
 def write_base(folder: Path) -> Path:
@@ -185,7 +180,3 @@ def hypothesis_differences(folder: Path) -> tuple[int, int]:
 
     compare()
     return counts[0], counts[1]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
