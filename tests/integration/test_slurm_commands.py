@@ -120,7 +120,7 @@ def test_a_killed_job_ends_its_ranks_at_once_and_does_not_come_back(queue: Slurm
     queue.cancel(number, kill=True)
     job = wait_for(queue, number, State.CANCELLED, State.FAILED)
     assert all("term" not in log.read_text(encoding="utf-8") for log in logs), "asked to end, and killed after KillWait only"
-    assert job.state is State.CANCELLED
+    assert job.restarts == 0  # failed or cancelled: its batch script may end between the two commands
     queue.cancel(number)  # once more does no harm
     assert queue.named("stubborn") == []
 
