@@ -88,8 +88,13 @@ class Watch:
         if self.flops is None:
             return {}
         tflops = self.flops / seconds / self.processes / 1e12
-        share = {} if self.peak_tflops is None else {"mfu": round(tflops / self.peak_tflops, 4)}
-        return {"tflops_per_process": round(tflops, 4), **share}
+        share = {} if self.peak_tflops is None else {"mfu": significant(tflops / self.peak_tflops)}
+        return {"tflops_per_process": significant(tflops), **share}
+
+
+def significant(value: float) -> float:
+    """To four significant digits: by decimals, a small model's slow step would have done nothing."""
+    return float(f"{value:.4g}")
 
 
 def peak_memory() -> int:

@@ -1,6 +1,7 @@
 """What is watched while a model trains: smoothed losses, spikes, and batches that are left out."""
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,3 +107,19 @@ def test_the_proposed_ranges_leave_out_one_batch_more_and_are_accepted(skipped: 
 def test_ranges_that_are_not_in_order_and_apart_are_refused(ranges: list[list[int]]) -> None:
     with pytest.raises(ValidationError, match=r"first and last number of global batches .* leave a batch"):
         trainer(skip_batches=ranges)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 40.0, 4e4])
+def test_the_work_of_a_slow_step_of_a_small_model_is_not_rounded_to_nothing(seconds: float) -> None:
+    from transformers import MistralConfig
+
+    from components.train.worker_watch import Watch
+
+    config = MistralConfig(
+        vocab_size=64, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+    )  # fmt: skip
+    attempt: Any = SimpleNamespace(training=SimpleNamespace(sequence_length=16, global_batch_size=2), accelerator_tflops=300.0)
+    watch = Watch(attempt, config, (), rank=0, processes=2)
+    assert watch.flops is not None
+    tflops = watch.flops / seconds / 2 / 1e12
+    assert watch.work(seconds) == pytest.approx({"tflops_per_process": tflops, "mfu": tflops / 300}, rel=1e-3)
