@@ -1,7 +1,7 @@
 """A folder and a number of steps in; ranks that count steps of a tenth of a second, save on a signal, and go on later.
 
-`history` in the folder gets a line for each step that rank 0 makes: job, restart, step, ranks. Rank 0 goes on from it:
-killed between saving a count of its own and telling of it, it would leave a step out. A test may put files there:
+`history-RANK` in the folder gets a line for each step that this rank makes: job, restart, step, ranks. It goes on from there:
+killed between saving a count beside it and telling of it, it would leave a step out. A test may put files there:
 `deaf`: the ranks ignore the signals that ask for an end; `enough`: the step at hand is the last; `fail-RANK`: the step from
 which on this rank fails by itself; `die-RANK`, `die-NODE`: the step after which a rank is killed (0: before any, always).
 """
@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from components.formats.files import write_json
+
 STEP_SECONDS = 0.1
 
 
@@ -21,48 +23,35 @@ def main(folder: Path, steps: int) -> None:
     came: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda number, _: came.append(number))
-    rank = int(os.environ["RANK"])
+    rank, history = int(os.environ["RANK"]), folder / f"history-{os.environ['RANK']}"
     folder.mkdir(parents=True, exist_ok=True)
     deaf = (folder / "deaf").exists()
-    done = saved(folder, rank)
+    done = saved(history)
     is_enough = (folder / "enough").exists
     blow_up(folder, rank, 0)
     while done < steps and not is_enough() and (deaf or not came):
         time.sleep(STEP_SECONDS)
         done += 1
-        save(folder, rank, done)
+        save(history, done)
         if rank == 0:
             tell(done, steps)
         blow_up(folder, rank, done)
     if rank == 0:
         outcome = {"finished": done >= steps or is_enough(), "step": done, "signal": came[0] if came else None}
-        replace(folder.parent / "outcome.json", json.dumps(outcome))
+        write_json(folder.parent / "outcome.json", outcome)
 
 
-def saved(folder: Path, rank: int) -> int:
-    """How many steps this rank made."""
-    if rank == 0:
-        lines = (folder / "history").read_text().splitlines() if (folder / "history").exists() else []
-        return int(lines[-1].split()[2]) if lines else 0
-    state = folder / f"rank-{rank}"
-    return int(state.read_text()) if state.exists() else 0
+def saved(history: Path) -> int:
+    """How many steps were made."""
+    lines = history.read_text().splitlines() if history.exists() else []
+    return int(lines[-1].split()[2]) if lines else 0
 
 
-def save(folder: Path, rank: int, done: int) -> None:
+def save(history: Path, done: int) -> None:
     """In one step: a rank may be killed at any moment."""
-    if rank == 0:
-        with (folder / "history").open("a") as stream:
-            restart = os.environ.get("SLURM_RESTART_COUNT", "0")
-            stream.write(f"{os.environ['SLURM_JOB_ID']} {restart} {done} {os.environ['WORLD_SIZE']}\n")
-    else:
-        replace(folder / f"rank-{rank}", str(done))
-
-
-def replace(path: Path, text: str) -> None:
-    """A whole file or none."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with history.open("a") as stream:
+        restart = os.environ.get("SLURM_RESTART_COUNT", "0")
+        stream.write(f"{os.environ['SLURM_JOB_ID']} {restart} {done} {os.environ['WORLD_SIZE']}\n")
 
 
 def tell(done: int, steps: int) -> None:

@@ -153,7 +153,7 @@ class Training:
 
     def history(self) -> list[tuple[int, int, int, int]]:
         """Job, restart, step and number of ranks, for each step that rank 0 made."""
-        found = [tuple(int(word) for word in line.split()) for line in read(self.state / "history").splitlines()]
+        found = [tuple(int(word) for word in line.split()) for line in read(self.state / "history-0").splitlines()]
         return [(job, restart, step, ranks) for job, restart, step, ranks in found]
 
     def attempts(self) -> list[Attempt]:
