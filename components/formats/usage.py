@@ -63,6 +63,11 @@ def total(usages: Iterable[Usage]) -> Usage | None:
     )  # fmt: skip
 
 
+def significant(value: float) -> float:
+    """To four significant digits: by decimals, a small model's slow step would have done nothing."""
+    return float(f"{value:.4g}")
+
+
 def waiting(number_of_hours: float) -> str:
     """A time in the queue, which may be hardly any."""
     seconds = number_of_hours * 3600

@@ -11,6 +11,7 @@ import torch
 
 from components.formats.piece_bytes import read_piece_bytes
 from components.formats.shapes import Outline, shape_of
+from components.formats.usage import significant
 from components.train.attempt import Attempt
 from components.train.flops import step_flops
 from components.train.metrics import Line
@@ -90,11 +91,6 @@ class Watch:
         tflops = self.flops / seconds / self.processes / 1e12
         share = {} if self.peak_tflops is None else {"mfu": significant(tflops / self.peak_tflops)}
         return {"tflops_per_process": significant(tflops), **share}
-
-
-def significant(value: float) -> float:
-    """To four significant digits: by decimals, a small model's slow step would have done nothing."""
-    return float(f"{value:.4g}")
 
 
 def peak_memory() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.formats.starts import Started, read_starts
-from components.formats.usage import Usage
+from components.formats.usage import Usage, significant
 from infra.sites.slurm import Allocation, SlurmSite
 from infra.slurm.records import Attempt, read_attempts, with_ends
 
@@ -65,7 +65,7 @@ def mean_mfu(lines: Sequence[Line]) -> float | None:
     """By time: the model's operations in all steps, over what the accelerators could have done meanwhile."""
     known = [(line["mfu"], line["step_seconds"]) for line in lines if "mfu" in line]
     seconds = sum(duration for _, duration in known)
-    return round(sum(mfu * duration for mfu, duration in known) / seconds, 4) if seconds else None
+    return significant(sum(mfu * duration for mfu, duration in known) / seconds) if seconds else None
 
 
 def read_usage(scratch: Path, metrics: Path, allocation: Allocation, site: SlurmSite) -> Usage | None:

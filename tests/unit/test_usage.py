@@ -77,6 +77,7 @@ def test_the_mean_mfu_is_by_time() -> None:
     """Three seconds at 50 % and one at 10 %: (1.5 + 0.1) / 4."""
     lines = [{"step": 0, "mfu": 0.5, "step_seconds": 3.0}, {"step": 1, "mfu": 0.1, "step_seconds": 1.0}]
     assert mean_mfu(lines) == 0.4
+    assert mean_mfu([line | {"mfu": line["mfu"] / 1e5} for line in lines]) == 4e-6
     assert mean_mfu([{"step": 0, "step_seconds": 3.0}]) is None
 
 
