@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.timing import seconds
 from components.params import component_of, load_params
-from components.train.attempt import Attempt, Kernels, Training
-from components.train.checkpoints import facts_of
-from components.train.worker import prepare_deepspeed
+from components.train.checkpoint.store import facts_of
+from components.train.loop.worker import prepare_deepspeed
+from components.train.parameters import Attempt, Kernels, Training
 
 ROUNDS = 5
 KINDS = ("asynchronous", "synchronous")
@@ -43,7 +43,7 @@ def figures() -> list[dict[str, Any]]:
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """Saves in three ways in turn, with an update in between."""
-    from components.train.worker_engine import open_process_group
+    from components.train.loop.engine import open_process_group
 
     with open_process_group():
         engine = built()
@@ -89,8 +89,8 @@ def built() -> Any:
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
-    from components.formats.batches import BatchPlan
-    from components.train.worker_engine import build_engine
+    from components.data.batches import BatchPlan
+    from components.train.loop.engine import build_engine
 
     model = MistralForCausalLM(MistralConfig(**SHAPE)).to(torch.bfloat16)
     return build_engine(model, training(), BatchPlan(1, 1, 1), kernels())
@@ -109,8 +109,8 @@ def saver_of(engine: Any, folder: Path, *, asynchronous: bool) -> Any:
     """As training has it."""
     import numpy as np
 
-    from components.train.worker_probe import Probe
-    from components.train.worker_saver import Saver
+    from components.train.checkpoint.probe import Probe
+    from components.train.checkpoint.saver import Saver
 
     attempt = Attempt(
         training=training(), model=folder, tokens=folder, output=folder, scratch=folder, metrics=folder / "metrics.jsonl",

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.texts import PACKAGES, Texts, english, japanese, unpacked, write_clean
 from components.formats.files import write_json
-from components.formats.models import read_config
+from components.models.folder import read_config
 from infra.journal import LineJournal
 from infra.pypi import PyPIWheels
 
@@ -165,9 +165,9 @@ def base_model(folder: Path) -> Path:
 
 def enlarged(base: Path, name: str, texts: tuple[Texts, ...]) -> Path:
     """The base with 8,192 pieces more, its new rows started by this initialisation."""
+    from components.expand.expansion import Expansion
     from components.expand.growth import Growth
-    from components.expand.growth_worker import Expansion
-    from components.expand.vocabulary import vocabulary_of
+    from components.expand.vocabulary.base import vocabulary_of
 
     folder = OUTPUT / "enlarged" / name
     if (folder / "expansion.json").exists():
@@ -191,7 +191,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
     import torch
     from transformers import AutoModelForCausalLM
 
-    from components.formats.tokenizers import load_tokenizer
+    from components.tokenizers.tokenizer import load_tokenizer
 
     torch.manual_seed(SEED)
     tokenizer = load_tokenizer(folder)

@@ -26,11 +26,11 @@ from benchmarks.texts import Texts, english, japanese, write_clean
 from benchmarks.timing import seconds
 from benchmarks.tokenizer import mistral_tokenizer, repeated
 from components.base import Context
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.mixture import Mixture, tijdeman, whole_weights
-from components.formats.steady import WINDOW, largest_deviation
-from components.formats.tokens import TokenShards
+from components.data.mixture import Mixture, tijdeman, whole_weights
+from components.data.mixture_search import WINDOW, largest_deviation
+from components.data.token_shards import TokenShards
 from components.pack.mixture import MixturePacker
+from components.tokenizers.conversion import write_fast_tokenizer
 from infra.sites import load_site
 from tests.fakes import make_context
 

@@ -41,7 +41,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
 
 def side_by_side(folder: Path) -> tuple[Pair, Pair]:
     """Seconds a step, and MiB of the process that held most: as predicted, and as they were."""
-    from components.train.rehearsal import WARM_UP
+    from components.train.planning.profile import WARM_UP
 
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn, initializer=print_aside) as pool:
@@ -73,7 +73,7 @@ def figure(name: str, unit: str, pairs: list[Pair]) -> dict[str, Any]:
 def smoke(folder: Path) -> tuple[Any, Any, Any, Any]:
     """The smoke's training, its model's outline, the site, and what starts ranks."""
     from components.params import component_of, load_params
-    from flows.plan import outlines_before
+    from flows.commands.plan import outlines_before
     from infra.local import LocalProcesses
     from infra.sites import load_site
 
@@ -85,7 +85,7 @@ def smoke(folder: Path) -> tuple[Any, Any, Any, Any]:
 
 def predict(folder: Path) -> Any:
     """A rehearsal, as `martlet plan --measure` makes it."""
-    from components.train.rehearsal import rehearse
+    from components.train.planning.profile import rehearse
 
     training, outline, site, launcher = smoke(folder)
     return rehearse(training, outline, site, launcher, folder)
@@ -96,7 +96,7 @@ def train(folder: Path) -> list[Any]:
     from components.formats.files import write_text
     from components.train.deepspeed import ENVIRONMENT
     from components.train.metrics import read_lines
-    from components.train.rehearsal import make_attempt
+    from components.train.planning.profile import make_attempt
 
     training, outline, site, launcher = smoke(folder)
     attempt = make_attempt(training.model_copy(update=SHORT), outline, site, folder)
@@ -104,7 +104,7 @@ def train(folder: Path) -> list[Any]:
     changes = {"output": folder / "model", "asynchronous_checkpoints": site.asynchronous_checkpoints}
     write_text(folder / "attempt.json", attempt.model_copy(update=changes).model_dump_json())
     launcher.run(
-        "components.train.worker", [str(folder / "attempt.json")], processes=site.train_processes, environment=ENVIRONMENT
+        "components.train.loop.worker", [str(folder / "attempt.json")], processes=site.train_processes, environment=ENVIRONMENT
     )
     return read_lines(attempt.metrics)
 
@@ -113,9 +113,9 @@ def add_heldout(folder: Path) -> None:
     """A document of random tokens in each of two languages."""
     import numpy as np
 
-    from components.formats.heldout_tokens import HeldoutText
-    from components.formats.token_writer import write_source
-    from components.formats.tokens import read_index, write_index
+    from components.data.heldout_tokens import HeldoutText
+    from components.data.token_shards import read_index, write_index
+    from components.data.token_writer import write_source
 
     index, texts = read_index(folder), []
     for language in ("ja", "en"):

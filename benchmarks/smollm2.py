@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.initialisations import HELDOUT_BYTES, beginnings, nats, size, windows
 from benchmarks.texts import Texts, japanese, manuals
-from components.formats.documents import heldout_file, read_documents
+from components.data.documents import heldout_file, read_documents
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, read_lines
 from infra.settings import Settings
 
@@ -103,7 +103,7 @@ def bits_of(folder: Path, parts: dict[str, list[str]]) -> dict[str, float]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from components.formats.tokenizers import load_tokenizer
+    from components.tokenizers.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from components.base import PackageArchive
-from components.formats.documents import Document, document_id, write_documents
+from components.data.documents import Document, document_id, write_documents
 from infra.debian import DebianPackages
 
 PACKAGES = Path(".build/packages")

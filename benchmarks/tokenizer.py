@@ -17,13 +17,13 @@ import sentencepiece
 
 from benchmarks.texts import PACKAGES, Texts, japanese, unpacked
 from benchmarks.timing import seconds
-from components.expand.candidates import find_candidates
+from components.data.token_shards import token_dtype
+from components.data.token_writer import write_source
 from components.expand.growth import Growth
-from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary
-from components.formats.token_writer import write_source
-from components.formats.tokenizers import load_tokenizer
-from components.formats.tokens import token_dtype
-from components.pack.worker import DOCUMENTS_A_TASK, tokenise
+from components.expand.vocabulary.candidates import find_candidates
+from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
+from components.pack.tokenise import DOCUMENTS_A_TASK, tokenise
+from components.tokenizers.tokenizer import load_tokenizer
 from infra.pypi import PyPIWheels
 
 ROUNDS = 11

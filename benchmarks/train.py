@@ -27,10 +27,10 @@ def figures() -> Iterator[dict[str, Any]]:
     """The figures of both precisions."""
     with tempfile.TemporaryDirectory() as folder:
         alone(Path(folder))
-        from components.train.worker import prepare_deepspeed
+        from components.train.loop.worker import prepare_deepspeed
 
         prepare_deepspeed()
-        from components.train.worker_engine import open_process_group
+        from components.train.loop.engine import open_process_group
 
         with open_process_group():
             yield from compare("fp32", Path(folder) / "fp32")
@@ -48,8 +48,8 @@ def alone(folder: Path) -> None:
 
 def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
     """The figures of one precision."""
-    from components.train.rehearsal import make_attempt
-    from components.train.worker_steps import Run
+    from components.train.loop.steps import Run
+    from components.train.planning.profile import make_attempt
     from infra.sites import load_site
 
     training, outline = smoke(precision)
@@ -81,7 +81,7 @@ def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
 def smoke(precision: str) -> tuple[Any, Any]:
     """The smoke's training in another precision, and its model's outline."""
     from components.params import load_params
-    from flows.plan import outlines_before
+    from flows.commands.plan import outlines_before
 
     params = load_params(RECIPE)
     assert params.train.kind == "deepspeed"
@@ -94,8 +94,8 @@ def loop(run: Any, precision: str) -> Callable[[int], None]:
     import numpy as np
     import torch
 
-    from components.train.worker_engine import parameter_groups
-    from components.train.worker_model import build_config, build_model
+    from components.train.loop.engine import parameter_groups
+    from components.train.loop.model import build_config, build_model
 
     training, attempt = run.training, run.attempt
     config = build_config(training, attempt.model, run.shards.index)

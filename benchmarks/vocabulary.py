@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 
 from benchmarks.texts import Texts, english, japanese, smoke, write_clean
 from benchmarks.tokenizer import mistral_tokenizer
+from components.expand.expansion import Expansion
 from components.expand.growth import Growth
-from components.expand.growth_worker import Expansion
-from components.expand.vocabulary import vocabulary_of
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.scripts import JAPANESE
-from components.formats.sentencepieces import SPACE
-from components.formats.tokenizers import load_tokenizer
-from components.tokenizer_check.check import check_tokenizer, write_check
-from components.tokenizer_check.facts import Check
+from components.expand.vocabulary.base import vocabulary_of
+from components.tokenizers.check.facts import Check
+from components.tokenizers.check.run import check_tokenizer, write_check
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.japanese_scripts import JAPANESE
+from components.tokenizers.sentencepiece import SPACE
+from components.tokenizers.tokenizer import load_tokenizer
 from infra.journal import LineJournal
 
 FOLDER = Path(".build/vocabulary")

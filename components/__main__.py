@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.base import Component
-from components.call import StageCall, answer_in_a_job, carry_out
 from components.context import JOURNAL, build_context, jobs_of
 from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_path
 from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, kinship
+from components.stage_job import StageCall, answer_in_a_job, carry_out
 from infra.disk import full_disk, means_full_disk
 from infra.processes import die_with_parent
 from infra.scratch import held, mark_kinship, relatives_of, scratch_of

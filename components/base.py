@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from components.formats.shapes import Outline
+from components.models.summary import Outline
 
 
 class Fields(BaseModel):

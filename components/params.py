@@ -11,19 +11,19 @@ import yaml
 from pydantic import Field, ValidationError
 
 from components.base import Component, Fields
-from components.clean.keep import KeepPages
+from components.clean.passthrough import KeepPages
 from components.clean.swallow import SwallowCleaner
 from components.collect.warc import WarcCollector
 from components.errors import ParameterError
 from components.evaluate.lm_eval import LMEvaluator
 from components.expand.byte_level import ByteLevelExpander
-from components.expand.keep import KeepVocabulary
+from components.expand.passthrough import KeepVocabulary
 from components.expand.sentencepiece import SentencePieceExpander
-from components.pack.keep import KeepUnpacked
 from components.pack.mixture import MixturePacker
+from components.pack.passthrough import KeepUnpacked
 from components.publish.folder import FolderPublisher
 from components.train.deepspeed import DeepSpeedTrainer
-from components.train.keep import KeepWeights
+from components.train.passthrough import KeepWeights
 
 Collect: TypeAlias = WarcCollector
 Clean = Annotated[SwallowCleaner | KeepPages, Field(discriminator="kind")]

@@ -23,7 +23,7 @@ Reference = Annotated[str, typer.Option("--ref", help="git commit, branch or tag
 @app.command()
 def run(recipe: RecipeName, values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006  (typer reads it)
     """Run the line: what is done stays done, what is missing is made."""
-    from flows.runs import run_line
+    from flows.commands.runs import run_line
 
     run_line(recipe, values, reference)
 
@@ -39,11 +39,11 @@ def plan(
 ) -> None:
     """Show what a run would do, stage by stage, and what it would take; start nothing."""
     if script:
-        from flows.plan_jobs import script_of
+        from flows.commands.plan_jobs import script_of
 
         typer.echo(script_of(recipe, values, reference, on, script), nl=False)
         return
-    from flows.plan import show_plan
+    from flows.commands.plan import show_plan
 
     show_plan(recipe, values, reference, on, measure=measure)
 
@@ -51,7 +51,7 @@ def plan(
 @app.command()
 def status() -> None:
     """List the runs of this clone, newest first."""
-    from flows.runs import show_status
+    from flows.commands.runs import show_status
 
     show_status()
 
@@ -65,7 +65,7 @@ def batch(
     as_json: AsJson = False,
 ) -> None:
     """Show what a step of a run saw: for each sample its source, its documents and the beginning of its text."""
-    from flows.batch_tables import show_batch
+    from flows.commands.batch_tables import show_batch
 
     show_batch(run, "train_base" if base else "train", step, rank, as_json)
 
@@ -78,7 +78,7 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """Show which steps of a run saw a document, and which part of it."""
-    from flows.batch_tables import show_document
+    from flows.commands.batch_tables import show_document
 
     show_document(run, "train_base" if base else "train", document, as_json)
 
@@ -89,7 +89,7 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(help="port of the MLflow page")] = 5000,
 ) -> None:
     """Start the Prefect page, the MLflow page and a worker on loopback, with a form that starts runs."""
-    from flows.ui import serve
+    from flows.ui.serve import serve
 
     serve(Path.cwd(), prefect_port, mlflow_port)
 
@@ -104,7 +104,7 @@ def check(
     limit: Annotated[int, typer.Option(min=1, help="characters of each text")] = 2_000_000,
 ) -> None:
     """Measure a tokenizer, compare it with its base, and say whether it can be trusted: exit code 1 where it cannot."""
-    from flows.tokenizers import Asked, check_tokenizer_folder
+    from flows.commands.tokenizers import Asked, check_tokenizer_folder
 
     if not check_tokenizer_folder(Asked(path, base, text, fuzz, output, limit)):
         raise typer.Exit(1)

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    from components.train.worker import prepare_deepspeed
+    from components.train.loop.worker import prepare_deepspeed
 
     prepare_deepspeed()
     import torch
     from safetensors.torch import save_file
 
-    from components.train.attempt import Attempt
-    from components.train.worker_engine import open_process_group
-    from components.train.worker_steps import Run
+    from components.train.loop.engine import open_process_group
+    from components.train.loop.steps import Run
+    from components.train.parameters import Attempt
 
     attempt = Attempt.model_validate_json(Path(sys.argv[1]).read_bytes())
     eaten: list[torch.Tensor] = []

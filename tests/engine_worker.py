@@ -12,8 +12,8 @@ from typing import Any
 
 def main(path: Path) -> None:
     """Trains and exports every attempt of the file."""
-    from components.train.attempt import Attempt
-    from components.train.worker_engine import open_process_group
+    from components.train.loop.engine import open_process_group
+    from components.train.parameters import Attempt
 
     with open_process_group():
         for values in json.loads(path.read_text()):
@@ -24,7 +24,7 @@ def probe(attempt: Any) -> None:
     """Trains one attempt to its end, and writes down what was seen on the way."""
     from safetensors.torch import save_file
 
-    from components.train.worker_steps import Run
+    from components.train.loop.steps import Run
 
     run = Run(attempt)
     watch = Watch(run.engine)
@@ -80,7 +80,7 @@ def made_of(engine: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from components.train.worker import prepare_deepspeed
+    from components.train.loop.worker import prepare_deepspeed
 
     prepare_deepspeed()
     main(Path(sys.argv[1]))

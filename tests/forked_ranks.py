@@ -22,7 +22,7 @@ from pathlib import Path
 from components.errors import WorkerFailed
 from infra.processes import die_with_parent, dying_with_parent
 
-WARM = ("components.train.worker_steps", "torch._inductor.compile_fx", "transformers.models.mistral.modeling_mistral")
+WARM = ("components.train.loop.steps", "torch._inductor.compile_fx", "transformers.models.mistral.modeling_mistral")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def run_as_main(module: str) -> None:
 def warm_up() -> None:
     """Imports what the first engine of a process would: the forks find it there."""
     os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    from components.train.worker import prepare_deepspeed
+    from components.train.loop.worker import prepare_deepspeed
 
     prepare_deepspeed()
     for name in WARM:

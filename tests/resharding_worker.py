@@ -15,8 +15,8 @@ SHARD_BYTES = 30_000
 
 def main(path: Path) -> None:
     """Goes through the attempts of the file."""
-    from components.train.attempt import Attempt
-    from components.train.worker_engine import open_process_group
+    from components.train.loop.engine import open_process_group
+    from components.train.parameters import Attempt
 
     with open_process_group():
         for values in json.loads(path.read_text()):
@@ -25,8 +25,8 @@ def main(path: Path) -> None:
 
 def go_on(attempt: Any, until: int) -> None:
     """Trains one attempt up to a step."""
-    from components.train.worker_start import find_start
-    from components.train.worker_steps import Run
+    from components.train.checkpoint.start import find_start
+    from components.train.loop.steps import Run
 
     start = find_start(attempt)
     run = Run(attempt, start)
@@ -81,7 +81,7 @@ def refusal_of_a_blocked_folder(run: Any, step: int) -> str:
 
 def deviations(run: Any) -> dict[str, float]:
     """Of every matrix that training begins with."""
-    from components.train.worker_export import whole_weights
+    from components.train.loop.export import whole_weights
 
     weights = whole_weights(run.engine, run.training)
     return {name: float(weight.float().std()) for name, weight in weights.items() if weight.dim() > 1}
@@ -93,7 +93,7 @@ def leave_model(run: Any) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from components.train.worker_export import export
+    from components.train.loop.export import export
 
     export(run.engine, run.training, run.attempt.output, maximum_shard_bytes=SHARD_BYTES)
     tokens = torch.from_numpy(np.stack([run.shards.sample(number) for number in range(2)]))
@@ -119,7 +119,7 @@ def refusal_of_a_broken_model(run: Any) -> str:
 
 
 if __name__ == "__main__":
-    from components.train.worker import prepare_deepspeed
+    from components.train.loop.worker import prepare_deepspeed
 
     prepare_deepspeed()
     main(Path(sys.argv[1]))

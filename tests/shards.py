@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from components.formats.behaviour import Behaviour
-from components.formats.mixture import Mixture, tijdeman, whole_weights
-from components.formats.token_writer import describe_source, write_source
-from components.formats.tokens import TokenIndex, TokenShards, write_index, write_order
+from components.data.mixture import Mixture, tijdeman, whole_weights
+from components.data.token_shards import TokenIndex, TokenShards, write_index, write_order
+from components.data.token_writer import describe_source, write_source
+from components.tokenizers.fingerprint import Behaviour
 
 LENGTH = 8
 BEHAVIOUR = Behaviour(

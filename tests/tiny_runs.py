@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from components.formats.documents import Document, write_documents
+from components.data.documents import Document, write_documents
 from tests.tiny_training import FIELDS, packer
 
 ROOT = Path(__file__).parents[1]

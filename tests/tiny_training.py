@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.base import Context
-from components.formats.documents import Document, write_documents
+from components.data.documents import Document, write_documents
 from components.pack.mixture import MixturePacker
 from components.train.contract import TrainReport
 from components.train.deepspeed import DeepSpeedTrainer

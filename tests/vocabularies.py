@@ -7,7 +7,7 @@ from typing import Any
 import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-from components.formats.sentencepieces import NORMAL, SPACE
+from components.tokenizers.sentencepiece import NORMAL, SPACE
 
 ENGLISH = (
     "The swallow comes back to the same barn every spring, and the barn is never the same barn twice.",

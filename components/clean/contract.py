@@ -27,7 +27,7 @@ class CleanReport(Report):
 class Cleaner(Component):
     """Writes `train/<language>/<source>.jsonl.gz`, `heldout/<language>.jsonl.gz` and `counts.json` below `output`.
 
-    A line is a `components.formats.documents.Document`.
+    A line is a `components.data.documents.Document`.
     """
 
     spreads: ClassVar[bool] = True

@@ -46,6 +46,6 @@ class SwallowCleaner(Cleaner):
 
     def run(self, context: Context, sources: Path, output: Path) -> CleanReport:
         """Raises `EmptyCorpus` where nothing is left, naming the rule that took most."""
-        from components.clean.corpus import clean_corpus  # it knows every cleaner
+        from components.clean.engine.run import clean_corpus  # it knows every cleaner
 
         return clean_corpus(context, self, sources, output)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from components.collect.gguf_tokenizer import write_tokenizer
 from components.errors import SourceMissing
 from components.formats.files import write_json
-from components.formats.models import EMBEDDING, HEAD
-from components.formats.safetensors_stream import Content, write_safetensors
+from components.models.folder import EMBEDDING, HEAD
+from components.models.safetensors_stream import Content, write_safetensors
 
 LAYER = re.compile(r"blk\.(\d+)\.([a-z_]+)\.weight")
 LAYER_TENSORS = {

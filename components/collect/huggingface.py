@@ -16,7 +16,7 @@ from components.collect.source import (
     own_files,
     pages_among,
 )
-from components.formats.shapes import Outline
+from components.models.summary import Outline
 
 
 class Repository(Origin):

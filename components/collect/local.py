@@ -17,7 +17,7 @@ from components.collect.source import (
     pages_among,
 )
 from components.errors import SourceMissing
-from components.formats.shapes import NOTHING, Outline, read_outline
+from components.models.summary import NOTHING, Outline, read_outline
 
 
 class LocalFiles(Origin):

@@ -16,7 +16,7 @@ from components.base import Context, Fields, PackageArchive
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
 from components.formats.manifest import Bytes
-from components.formats.shapes import NOTHING, Outline
+from components.models.summary import NOTHING, Outline
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz", ".xhtml.gz")
 PAGE_SUFFIXES = (*HTML_SUFFIXES, ".warc", ".warc.gz", ".jsonl", ".jsonl.gz", ".txt", ".md", ".rst", ".py")

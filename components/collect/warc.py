@@ -17,7 +17,7 @@ from components.collect.s3 import S3Source
 from components.collect.source import Origin, Shelf, copy_files, measure
 from components.errors import SourceMissing
 from components.formats.manifest import CollectedModel, CollectedSource, Manifest, warc_path, write_manifest
-from components.formats.shapes import Outline
+from components.models.summary import Outline
 
 Source = Annotated[
     DebianSource | PyPISource | LocalSource | S3Source | HuggingFaceSource, Field(discriminator="kind")

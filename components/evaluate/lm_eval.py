@@ -1,7 +1,7 @@
 """A model, its base and clean text in, benchmark scores and bits per byte side by side out, measured by lm-eval.
 
-This module checks and starts; `components.evaluate.worker` measures, in as many processes as the site has. Interrupted at
-any moment, the same call goes on with what is not measured yet, and ends with the same bytes.
+This module checks and starts the ranks, as many as the site has; `components.evaluate.engine.worker` is one of them.
+Interrupted at any moment, the same call goes on with what is not measured yet, and ends with the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from components.base import Context, Fields, Journal
+from components.data.documents import first_texts, heldout_file, read_documents
 from components.errors import EmptyCorpus, InputError
 from components.evaluate.benchmarks import TASKS, CheckedBenchmark, find_benchmarks
-from components.evaluate.call import Asking, Call
 from components.evaluate.contract import EvaluateReport, Evaluator
-from components.evaluate.gather import Results, report_of
-from components.evaluate.launch import ENVIRONMENT, mark_of, measure_all, write_texts
-from components.evaluate.share import measurements_of
-from components.formats.behaviour import FILE, read_behaviour
-from components.formats.documents import first_texts, heldout_file, read_documents
-from components.formats.models import check_rows, read_config
+from components.evaluate.engine.merge import Results, report_of
+from components.evaluate.engine.rank_slice import measurements_of
+from components.evaluate.engine.request import Asking, Call
+from components.evaluate.engine.run import ENVIRONMENT, mark_of, measure_all, write_texts
 from components.formats.scores import BASE, TRAINED
+from components.models.folder import check_rows, read_config
+from components.tokenizers.fingerprint import FILE, read_behaviour
 
 
 class Benchmark(Fields):

@@ -9,7 +9,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
-from components.formats.shapes import Outline
+from components.models.summary import Outline
 
 
 class ByteLevelExpander(Growth, Expander):
@@ -33,7 +33,7 @@ class ByteLevelExpander(Growth, Expander):
 
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
         """As the contract says. Raises `ParameterError` where `pieces` is not above the base model's."""
-        from components.expand.byte_level_vocabulary import ByteLevelVocabulary
-        from components.expand.growth_worker import Expansion
+        from components.expand.expansion import Expansion
+        from components.expand.vocabulary.byte_level import ByteLevelVocabulary
 
         return Expansion(self, ByteLevelVocabulary.of(model), context.journal).run(model, text, output)

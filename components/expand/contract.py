@@ -27,7 +27,7 @@ class ExpandReport(Report):
 
 
 class Expander(Component):
-    """Writes a model folder (`components.formats.models`) with its tokenizer and, where it adds, `expansion.json`."""
+    """Writes a model folder (`components.models.folder`) with its tokenizer and, where it adds, `expansion.json`."""
 
     @abstractmethod
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from components.data.documents import read_documents
 from components.errors import EmptyCorpus
-from components.formats.documents import read_documents
-from components.formats.tokenizers import Tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 
 HELDOUT_CHARACTERS = 2_000_000
 """Enough for three digits; a corpus of terabytes holds out more than anyone wants to count. Changes the report only."""

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from components.base import Fields
-from components.expand.initialise import Initialisation
-from components.formats.shapes import Outline
+from components.expand.embeddings.initialise import Initialisation
+from components.models.summary import Outline
 
 MECAB = ("fugashi", "unidic_lite")
 

@@ -9,7 +9,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
-from components.formats.shapes import Outline
+from components.models.summary import Outline
 
 
 class SentencePieceExpander(Growth, Expander):
@@ -33,10 +33,10 @@ class SentencePieceExpander(Growth, Expander):
 
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
         """As the contract says. Raises `ParameterError` where `pieces` is not above the base model's."""
-        from components.expand.growth_worker import Expansion
-        from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary
-        from components.formats.framing import folder_behaviour
-        from components.formats.models import maximum_positions
+        from components.expand.expansion import Expansion
+        from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
+        from components.models.folder import maximum_positions
+        from components.tokenizers.special_tokens import folder_behaviour
 
         folder_behaviour(model)  # a tokenizer.json beside tokenizer.model must be the same tokenizer: it will be written anew
         maximum_positions(model)  # tokenizer_config.json will want it, after the training

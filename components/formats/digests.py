@@ -17,6 +17,11 @@ def digest_folder(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): digest_file(p) for p in files}
 
 
+def digest_code(folder: Path) -> dict[str, str]:
+    """SHA-256 of every Python file below `folder`, by relative path, sorted."""
+    return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*.py"))}
+
+
 def digest_path(path: Path) -> str:
     """One SHA-256 for a file or a whole folder (over its sorted names and digests)."""
     return digest_value(digest_folder(path)) if path.is_dir() else digest_file(path)

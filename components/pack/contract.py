@@ -22,7 +22,7 @@ class PackReport(Report):
 
 
 class Packer(Component):
-    """Writes token shards in the format of `components.formats.tokens`."""
+    """Writes token shards in the format of `components.data.token_shards`."""
 
     @abstractmethod
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, field_validator
 
 from components.base import Context, Fields, Journal
-from components.formats.mixture import Mixture, whole_weights
+from components.data.mixture import Mixture, whole_weights
 from components.pack.contract import Packer, PackReport
 
 if TYPE_CHECKING:
-    from components.formats.heldout_tokens import HeldoutText
-    from components.formats.tokens import MixtureFacts, PackedSource
+    from components.data.heldout_tokens import HeldoutText
+    from components.data.token_shards import MixtureFacts, PackedSource
 
 
 class Share(Fields):
@@ -54,12 +54,12 @@ class MixturePacker(Packer):
         Raises `InputError` where a held-out document is among the text, `TokenizerMismatch` where the tokenizer's files
         contradict each other.
         """
+        from components.data.documents import heldout_ids, training_files
+        from components.data.token_shards import TokenIndex, token_dtype, write_index
+        from components.data.token_writer import describe_source, write_source
         from components.formats.digests import digest_file
-        from components.formats.documents import heldout_ids, training_files
-        from components.formats.token_writer import describe_source, write_source
-        from components.formats.tokenizers import tokenizer_file
-        from components.formats.tokens import TokenIndex, token_dtype, write_index
-        from components.pack.worker import Tokenisers, packing_behaviour
+        from components.pack.tokenise import Tokenisers, packing_behaviour
+        from components.tokenizers.tokenizer import tokenizer_file
 
         behaviour = packing_behaviour(model)
         dtype = token_dtype(behaviour.pieces)
@@ -85,14 +85,14 @@ class MixturePacker(Packer):
 
     def _write_heldout(self, text: Path, model: Path, output: Path, dtype: str) -> Iterator["HeldoutText"]:
         """Packs the held-out text of each language."""
-        from components.pack.worker import pack_heldout
+        from components.pack.tokenise import pack_heldout
 
         for language, characters in sorted(self.heldout_characters.items()):
             yield pack_heldout(text, model, output, dtype, (language, characters))
 
     def _write_order(self, output: Path, journal: Journal) -> "MixtureFacts":
         """Writes the order in which the sources take turns, and says how even it is."""
-        from components.formats.tokens import write_order
+        from components.data.token_shards import write_order
 
         facts = write_order(output, Mixture.of([share.weight for share in self.mixture]))
         journal.say(

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 
 from components.errors import InputError, TokenizerMismatch
 from components.formats.files import write_json
-from components.formats.models import EMBEDDING, HEAD, check_rows, padding_rows, read_config, tensor_shapes
-from components.formats.safetensors_stream import read_header
+from components.models.folder import EMBEDDING, HEAD, check_rows, padding_rows, read_config, tensor_shapes
+from components.models.safetensors_stream import read_header
 from components.records import Record
 
 DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}

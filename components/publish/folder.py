@@ -8,12 +8,12 @@ from pydantic import Field
 
 from components.base import Context
 from components.errors import InputError
-from components.formats.behaviour import FILE
 from components.formats.digests import digest_path
 from components.formats.files import write_text
-from components.formats.models import copy_tokenizer
 from components.formats.scores import SCORES_FILE, read_scores
+from components.models.folder import copy_tokenizer
 from components.publish.contract import Publisher, PublishReport
+from components.tokenizers.fingerprint import FILE
 
 PICTURE = "scores.png"
 LANGUAGE = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.formats.files import write_json
-from components.formats.models import INDEX
-from components.formats.safetensors_stream import Tensor, copied, read_header, write_safetensors
+from components.models.folder import INDEX
+from components.models.safetensors_stream import Tensor, copied, read_header, write_safetensors
 
 METADATA = {"format": "pt"}
 

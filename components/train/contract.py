@@ -43,7 +43,7 @@ class TrainReport(Report):
 
 
 class Trainer(Component):
-    """Writes a model folder (`components.formats.models`) and `losses.jsonl`, one line a step."""
+    """Writes a model folder (`components.models.folder`) and `losses.jsonl`, one line a step."""
 
     spreads: ClassVar[bool] = True
 

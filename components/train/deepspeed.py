@@ -1,6 +1,6 @@
 """A model (or its shape) and token shards in, trained weights out: DeepSpeed, in as many processes as the site has.
 
-This module checks and starts; `components.train.worker` computes. Interrupted at any moment, the same call goes on from
+This module checks and starts; `components.train.loop.worker` computes. Interrupted at any moment, the same call goes on from
 the newest checkpoint and ends with the same bytes.
 """
 
@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import model_validator
 
 from components.base import Context, Journal, Launcher, Site
+from components.data.batches import BatchPlan
 from components.errors import InputError, WorkerFailed
-from components.formats.batches import BatchPlan
-from components.formats.behaviour import compare, write_behaviour
 from components.formats.digests import digest_file
 from components.formats.files import link_files, write_text
-from components.formats.framing import document_tokenizer, folder_behaviour
-from components.formats.models import check_rows, copy_tokenizer, read_config, tensor_shapes
-from components.formats.shapes import Outline
-from components.formats.tokenizers import tokenizer_file
-from components.train import checkpoints
-from components.train.attempt import Attempt, Kernels, Outcome, Training
+from components.models.folder import check_rows, copy_tokenizer, read_config, tensor_shapes
+from components.models.summary import Outline
+from components.tokenizers.fingerprint import compare, write_behaviour
+from components.tokenizers.special_tokens import document_tokenizer, folder_behaviour
+from components.tokenizers.tokenizer import tokenizer_file
+from components.train.checkpoint import store
+from components.train.checkpoint.warm_start import go_on_from_relative, read_origin
 from components.train.contract import Trainer, TrainReport
-from components.train.exported import check_export
+from components.train.export_check import check_export
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
-from components.train.relatives import go_on_from_relative, read_origin
+from components.train.parameters import Attempt, Kernels, Outcome, Training
 
 if TYPE_CHECKING:
-    from components.formats.tokens import TokenIndex
+    from components.data.token_shards import TokenIndex
 
 ENVIRONMENT = {
     # cuBLAS is deterministic only with a fixed workspace
@@ -79,20 +79,20 @@ class DeepSpeedTrainer(Training, Trainer):
 
     def forecast(self, before: Outline, site: Site) -> list[tuple[str, str]]:
         """Parameters, tokens, memory, work and disk."""
-        from components.train.forecast import forecast
+        from components.train.planning.forecast import forecast
 
         return forecast(self, self.outline(before), site)
 
     def hours(self, before: Outline, site: Site) -> float | None:
         """At the assumed share of the accelerator's peak, where the site names one."""
-        from components.train.forecast import training_hours
+        from components.train.planning.forecast import training_hours
 
         return training_hours(self, self.outline(before), site)
 
     def rehearse(self, before: Outline, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
         """Makes a few steps, in the site's processes on this machine."""
-        from components.train.forecast import rehearsal_rows
-        from components.train.rehearsal import rehearse
+        from components.train.planning.forecast import rehearsal_rows
+        from components.train.planning.profile import rehearse
 
         return rehearsal_rows(self, rehearse(self, self.outline(before), site, launcher, folder))
 
@@ -104,7 +104,7 @@ class DeepSpeedTrainer(Training, Trainer):
         output.mkdir(parents=True, exist_ok=True)
         copy_tokenizer(model, output)
         if not (output / "tokenizer.json").exists():
-            from components.formats.fast_tokenizers import write_fast_tokenizer
+            from components.tokenizers.conversion import write_fast_tokenizer
 
             write_fast_tokenizer(output, maximum_length=self.maximum_positions)
         write_behaviour(output, index.behaviour)
@@ -126,7 +126,7 @@ class DeepSpeedTrainer(Training, Trainer):
 
     def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":
         """The tokens' index. Raises `TokenizerMismatch` or `InputError` before any process is started."""
-        from components.formats.tokens import check_frames, read_index
+        from components.data.token_shards import check_frames, read_index
 
         index = read_index(tokens)
         check_tokenizer(tokens, index, model, journal)
@@ -146,20 +146,20 @@ class DeepSpeedTrainer(Training, Trainer):
 
     def _train(self, context: Context, model: Path, tokens: Path) -> Path:
         """Runs the worker's processes, unless they finished before; returns the folder that they left."""
-        from components.formats.piece_bytes import piece_bytes, write_piece_bytes
+        from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
 
         attempt = self._attempt(context, model, tokens)
         outcome = context.scratch / "outcome.json"
         if attempt.output.exists() and is_finished(outcome):
             return attempt.output
-        checkpoints.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
+        store.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
         if not (context.scratch / "attempt.json").exists():
             context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
         go_on_from_relative(attempt, context.relatives, context.journal.say)
         write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
         write_piece_bytes(context.scratch, piece_bytes(model))
         context.launcher.run(
-            "components.train.worker", [str(context.scratch / "attempt.json")],
+            "components.train.loop.worker", [str(context.scratch / "attempt.json")],
             processes=context.site.train_processes, environment=ENVIRONMENT, outcome=outcome,
         )
         check_outcome(outcome, self.steps)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.formats.starts import Started, read_starts
+from components.formats.training_starts import Started, read_starts
 from components.formats.usage import Usage, significant
 from infra.sites.slurm import Allocation, SlurmSite
 from infra.slurm.records import Attempt, read_attempts, with_ends

@@ -174,7 +174,7 @@ def test_runs_of_dead_processes_are_called_crashed_by_automations_that_exist_onc
     _, flow = pages.call("GET", "/flows/name/pretrain")
     _, forgotten = pages.call("POST", "/flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})
     api = {"PREFECT_API_URL": f"{pages.prefect}/api"}
-    again = "import asyncio, datetime, pathlib, flows.deployment as d; " \
+    again = "import asyncio, datetime, pathlib, flows.ui.deployment as d; " \
             "asyncio.run(d.register(pathlib.Path.cwd(), datetime.timedelta(seconds=12)))"
     subprocess.run([sys.executable, "-c", again], cwd=pages.clone.path, env=pages.clone.environment(**api), check=True)
     after = pages.call("POST", "/automations/filter", {})[1]

@@ -15,7 +15,7 @@ from tests.e2e.tiny import add_tiny
 
 DETERMINISTIC = STAGES[: STAGES.index("publish")]
 STOPPING_SECONDS = 90
-TRAINING = "components.train.worker"
+TRAINING = "components.train.loop.worker"
 
 
 def digests(workspace: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from components.formats.documents import heldout_ids, read_documents, training_files
+from components.data.documents import heldout_ids, read_documents, training_files
 from tests.e2e.conftest import Clone
 
 

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from components.clean.call import Call
-from components.clean.gather import gather
-from components.clean.judged import Borders, read_head, write_judged
-from components.clean.pages import read_pages
-from components.clean.unit_worker import judge_unit
-from components.clean.units import units_of
-from components.clean.worker_watch import Watch
+from components.clean.engine.filter_unit import judge_unit
+from components.clean.engine.merge import gather
+from components.clean.engine.pages import read_pages
+from components.clean.engine.progress import Watch
+from components.clean.engine.request import Call
+from components.clean.engine.units import units_of
+from components.clean.engine.verdicts import Borders, read_head, write_judged
+from components.data.documents import read_documents
 from components.errors import EmptyCorpus, InputError, WorkerFailed
 from components.formats.digests import digest_folder, digest_value
-from components.formats.documents import read_documents
 from components.formats.manifest import read_manifest, warc_path
-from components.formats.stopping import Signals, Stopped
+from components.ranks.signals import Signals, Stopped
 from infra.local import LocalProcesses
 from tests import cleaning
 from tests.fakes import NoLauncher, RanksHere
@@ -84,7 +84,7 @@ def wait_for(folder: Path, units: int) -> None:
 def workers_of(stage: int) -> list[int]:
     """The ranks that a stage's process started."""
     children = Path(f"/proc/{stage}/task/{stage}/children").read_text().split()
-    return [int(pid) for pid in children if b"components.clean.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"components.clean.engine.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_three_ranks_write_what_one_rank_and_what_one_process_wrote(

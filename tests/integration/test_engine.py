@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from components.formats.documents import first_texts, read_documents
-from components.formats.piece_bytes import piece_bytes, write_piece_bytes
-from components.formats.tokenizers import load_tokenizer
-from components.formats.tokens import TokenShards
-from components.train.attempt import Kernels
+from components.data.documents import first_texts, read_documents
+from components.data.token_shards import TokenShards
+from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
+from components.tokenizers.tokenizer import load_tokenizer
 from components.train.deepspeed import DeepSpeedTrainer
-from components.train.schedule import Schedule
+from components.train.parameters import Kernels
+from components.train.schedules.cosine import Schedule
 from tests.tiny_training import ARCHITECTURE, SEQUENCE_LENGTH, context_of, packer, prepare, trainer
 
 SHORT = {"precision": "fp32", "steps": 2, "warmup_steps": 1, "checkpoint_every_steps": 100}
@@ -163,7 +163,7 @@ class Plain:
         import torch
         from safetensors.torch import load_file
 
-        from components.train.worker_model import build_config, build_model
+        from components.train.loop.model import build_config, build_model
 
         training, shards = self.component.training, TokenShards(self.folder / "tokens")
         self.eos = shards.index.behaviour.eos
@@ -306,7 +306,7 @@ def test_losses_by_source_are_the_means_over_the_sources_targets_at_any_number_o
 
 
 def plain_model(case: Case, folder: Path) -> Any:
-    from components.train.worker_model import build_config, build_model
+    from components.train.loop.model import build_config, build_model
 
     training = case.component.training
     config = build_config(training, folder / "model", TokenShards(folder / "tokens").index)
@@ -405,7 +405,7 @@ def test_pure_bf16_is_torchs_adamw_on_a_bf16_model_bit_for_bit(laboratory: Labor
     import numpy as np
     import torch
 
-    from components.train.worker_model import build_config, build_model
+    from components.train.loop.model import build_config, build_model
 
     component, folder = CASES["pure bf16"].component, laboratory.root / "inputs"
     training, shards = component.training, TokenShards(folder / "tokens")
@@ -445,7 +445,7 @@ SMALL = ("bf16", "pure bf16, small steps")
 
 
 def start_of(laboratory: Laboratory, name: str) -> dict[str, Any]:
-    from components.train.worker_model import build_config, build_model
+    from components.train.loop.model import build_config, build_model
 
     training, folder = CASES[name].component.training, laboratory.root / "inputs"
     config = build_config(training, folder / "model", TokenShards(folder / "tokens").index)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from components.data.documents import Document, write_documents
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch, WorkerFailed
 from components.evaluate.contract import EvaluateReport
-from components.formats.behaviour import write_behaviour
 from components.formats.digests import digest_folder
-from components.formats.documents import Document, write_documents
-from components.formats.framing import folder_behaviour
 from components.formats.scores import BASE, TRAINED, read_scores
+from components.tokenizers.fingerprint import write_behaviour
+from components.tokenizers.special_tokens import folder_behaviour
 from tests import evaluating
 from tests.evaluating import SMOKE
 from tests.fakes import FakeJournal, NoLauncher, RanksHere

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from components.data.documents import Document, write_documents
 from components.expand.byte_level import ByteLevelExpander
-from components.expand.byte_level_vocabulary import ByteLevelVocabulary
 from components.expand.contract import ExpandReport
-from components.formats.byte_level import ByteLevelTokenizer, read_byte_level
-from components.formats.documents import Document, write_documents
-from components.formats.models import EMBEDDING, HEAD
-from components.formats.scripts import JAPANESE
+from components.expand.vocabulary.byte_level import ByteLevelVocabulary
+from components.models.folder import EMBEDDING, HEAD
+from components.tokenizers.byte_level import ByteLevelTokenizer, read_byte_level
+from components.tokenizers.japanese_scripts import JAPANESE
 from tests.byte_levels import FAMILIES, train, write
 from tests.fakes import make_context
 
@@ -48,7 +48,7 @@ json.dump([read(folder, lines) for folder, lines in json.load(sys.stdin)], sys.s
 THREADS = """
 import os, sys
 from pathlib import Path
-from components.formats.tokenizers import load_tokenizer
+from components.tokenizers.tokenizer import load_tokenizer
 tokenizer = load_tokenizer(Path(sys.argv[1]))
 before = len(os.listdir("/proc/self/task"))
 tokenizer.encode_batch(["The swallow comes back to the same barn. " * 50] * 200)

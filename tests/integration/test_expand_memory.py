@@ -13,10 +13,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from components.expand.initialise import MeanOfSubpieces
-from components.expand.weights import Rows, check_matrices, enlarge
-from components.formats.models import EMBEDDING, HEAD, INDEX, check_rows
-from components.formats.safetensors_stream import Content, write_safetensors
+from components.expand.embeddings.initialise import MeanOfSubpieces
+from components.expand.embeddings.weights import Rows, check_matrices, enlarge
+from components.models.folder import EMBEDDING, HEAD, INDEX, check_rows
+from components.models.safetensors_stream import Content, write_safetensors
 
 BASE, ADDED, WIDTH = 32_000, 10_800, 4096
 ATTENTION = {"q": 4096, "k": 1024, "v": 1024, "o": 4096}
@@ -24,8 +24,8 @@ MEBIBYTE = 1 << 20
 MEASURED = """
 import json, sys, time
 from pathlib import Path
-from components.expand.initialise import MeanOfSubpieces
-from components.expand.weights import Rows, check_matrices, enlarge
+from components.expand.embeddings.initialise import MeanOfSubpieces
+from components.expand.embeddings.weights import Rows, check_matrices, enlarge
 
 def resident(key):  # not getrusage, whose peak begins with the memory of the process that started this one
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith(key))

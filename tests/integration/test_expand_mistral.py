@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from tokenizers import Tokenizer as FastTokenizer
 
+from components.data.documents import Document, write_documents
 from components.expand.contract import ExpandReport
 from components.expand.sentencepiece import SentencePieceExpander
-from components.formats.documents import Document, write_documents
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.models import EMBEDDING, HEAD
-from components.formats.sentencepieces import read_proto, tokenizer_of
-from components.formats.tokenizers import Tokenizer, load_tokenizer
+from components.models.folder import EMBEDDING, HEAD
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.sentencepiece import read_proto, tokenizer_of
+from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
 from tests.fakes import make_context
 
 BASE, PIECES = 32_000, 34_000

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from components.formats.shapes import Outline, shape_of
-from components.train.flops import forward_flops
-from components.train.memory import activation_bytes
-from components.train.rehearsal import MOST, WARM_UP, rehearse
+from components.models.summary import Outline, shape_of
+from components.train.planning.flops import forward_flops
+from components.train.planning.memory import activation_bytes
+from components.train.planning.profile import MOST, WARM_UP, rehearse
 from tests.fakes import SITE
 from tests.forked_ranks import ForkedRanks
 from tests.tiny_training import trainer

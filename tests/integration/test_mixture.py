@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from components.formats.mixture import Mixture
+from components.data.mixture import Mixture
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

@@ -12,13 +12,13 @@ import pytest
 from safetensors.torch import load_file
 
 from components.errors import InputError, TokenizerMismatch
-from components.evaluate.worker_plot import draw_scores
-from components.formats.behaviour import write_behaviour
+from components.evaluate.engine.plot import draw_scores
 from components.formats.digests import digest_folder
-from components.formats.framing import folder_behaviour
 from components.publish.contract import PublishReport
 from components.publish.folder import FolderPublisher
 from components.publish.lineage import read_lineage, verify
+from components.tokenizers.fingerprint import write_behaviour
+from components.tokenizers.special_tokens import folder_behaviour
 from tests.fakes import make_context
 from tests.published import RELEASE, make_scores, write_records
 from tests.tiny_models import write_model

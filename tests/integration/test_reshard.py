@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from components.formats.digests import digest_folder
-from components.formats.piece_bytes import piece_bytes, write_piece_bytes
+from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
 from components.train.deepspeed import DeepSpeedTrainer
-from components.train.exported import check_export
+from components.train.export_check import check_export
 from tests.fakes import SITE, make_context
 from tests.forked_ranks import ForkedRanks
 from tests.resharding_worker import SHARD_BYTES

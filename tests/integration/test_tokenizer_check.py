@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from components.expand.candidates import Candidates
-from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary
+from components.expand.vocabulary.candidates import Candidates
+from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
 from components.formats.files import write_json
-from components.formats.scripts import JAPANESE
-from components.tokenizer_check import check_tokenizer, write_check
-from components.tokenizer_check.facts import Check
+from components.tokenizers.check import check_tokenizer, write_check
+from components.tokenizers.check.facts import Check
+from components.tokenizers.japanese_scripts import JAPANESE
 
 ROOT = Path(__file__).parents[2]
 ADDED = 800
@@ -136,7 +136,7 @@ def test_a_mistake_is_one_message_and_exit_code_1(base: Path, arguments: list[st
 def test_a_clean_stages_held_out_text_becomes_a_domain_for_each_language(
     base: Path, manuals: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    from components.formats.documents import Document, write_documents
+    from components.data.documents import Document, write_documents
 
     for language, pages in manuals.items():
         write_documents(tmp_path / f"heldout/{language}.jsonl.gz", [

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from components.formats.batches import BatchPlan
-from components.formats.documents import read_documents, training_files
-from components.formats.framing import document_tokenizer
-from components.formats.piece_bytes import piece_bytes, write_piece_bytes
-from flows.batches import open_training
+from components.data.batches import BatchPlan
+from components.data.documents import read_documents, training_files
+from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
+from components.tokenizers.special_tokens import document_tokenizer
+from flows.commands.batches import open_training
 from tests.tiny_runs import make_run
 from tests.tiny_training import context_of, prepare, trainer
 

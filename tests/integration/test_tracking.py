@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from components.train.metrics import MetricsFile
-from infra.tracking import is_complete, tracking_environment
+from infra.tracking.writer import is_complete, tracking_environment
 
 ROOT = Path(__file__).parents[2]
 STEPS = 5
@@ -47,7 +47,7 @@ def workspace(home: Path, run: str) -> Path:
 
 def start(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "infra.tracking_worker", str(folder), folder.name, "a-flow-run"], cwd=ROOT, text=True,
+        [sys.executable, "-m", "infra.tracking.worker", str(folder), folder.name, "a-flow-run"], cwd=ROOT, text=True,
         env=tracking_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from components.data.documents import Document, write_documents
+from components.data.token_shards import TokenShards
 from components.formats.digests import digest_folder
-from components.formats.documents import Document, write_documents
-from components.formats.tokenizers import Tokenizer, load_tokenizer
-from components.formats.tokens import TokenShards
+from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
 from tests.fakes import make_context
 from tests.texts import JAPANESE, prose
 from tests.tiny_training import SEQUENCE_LENGTH, attempt, packer, prepare, trainer, write_text_and_model

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from components.data.batches import batch_at
+from components.data.documents import Document, document_id, write_documents
+from components.data.token_shards import TokenShards
 from components.errors import MartletError
-from components.formats.batches import batch_at
-from components.formats.documents import Document, document_id, write_documents
-from components.formats.tokens import TokenShards
 from flows.cli import app
 from tests.fakes import make_context
 from tests.texts import JAPANESE, prose

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from components.errors import InputError, TokenizerMismatch
-from components.formats.behaviour import (
+from components.formats.digests import digest_value
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.fingerprint import (
     FILE,
     Behaviour,
     Walk,
@@ -17,12 +19,10 @@ from components.formats.behaviour import (
     show,
     write_behaviour,
 )
-from components.formats.digests import digest_value
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.framing import bos_in_front, folder_behaviour
-from components.formats.golden import FRAMED, GOLDEN
-from components.formats.sentencepieces import NORMAL, tokenizer_of
-from components.formats.tokenizers import frame, load_tokenizer
+from components.tokenizers.golden_strings import FRAMED, GOLDEN
+from components.tokenizers.sentencepiece import NORMAL, tokenizer_of
+from components.tokenizers.special_tokens import bos_in_front, folder_behaviour
+from components.tokenizers.tokenizer import frame, load_tokenizer
 from tests.byte_levels import FAMILIES, small, write
 from tests.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.vocabularies import tiny_proto, write_tokenizer

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
 from components.errors import InputError
-from components.expand.byte_level_vocabulary import ByteLevelVocabulary
-from components.expand.candidates import Candidates, train_pieces
-from components.expand.corpus import runs_of
-from components.formats.byte_level import ALPHABET, ByteLevelTokenizer, backend_of, bytes_of, read_byte_level, spell
-from components.formats.scripts import JAPANESE as SCRIPT
-from components.formats.tokenizers import load_tokenizer
+from components.expand.vocabulary.byte_level import ByteLevelVocabulary
+from components.expand.vocabulary.candidates import Candidates, train_pieces
+from components.expand.vocabulary.corpus import runs_of
+from components.tokenizers.byte_level import ALPHABET, ByteLevelTokenizer, backend_of, bytes_of, read_byte_level, spell
+from components.tokenizers.japanese_scripts import JAPANESE as SCRIPT
+from components.tokenizers.tokenizer import load_tokenizer
 from tests import byte_levels
 from tests.byte_levels import ENGLISH, FAMILIES, JAPANESE, small, write
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from components.base import Context
 from components.errors import CheckpointRefused, WorkerFailed
 from components.formats.files import write_json
-from components.train import checkpoints
-from components.train.attempt import Keep
-from components.train.checkpoints import Manifest, checkpoint_path, commit, facts_of, newest, prune
-from components.train.exported import check_export
-from components.train.worker_fragments import Fragment, FragmentFiles, write_fragments
-from components.train.worker_start import Start, find_start
+from components.train.checkpoint import store
+from components.train.checkpoint.fragments import Fragment, FragmentFiles, write_fragments
+from components.train.checkpoint.start import Start, find_start
+from components.train.checkpoint.store import Manifest, checkpoint_path, commit, facts_of, newest, prune
+from components.train.export_check import check_export
+from components.train.parameters import Keep
 from tests.fakes import make_context
 from tests.tiny_training import ARCHITECTURE, prepare, trainer
 
@@ -39,7 +39,7 @@ def alone(tmp_path: Path) -> Iterator[None]:
 def write_checkpoint(
     folder: Path, step: int, fingerprint: str = "f" * 64, processes: int = 2, bits: float | None = None
 ) -> Path:
-    saving = checkpoints.saving_path(folder, step)
+    saving = store.saving_path(folder, step)
     state = saving / "state/rank-00000.safetensors"
     write_fragments(state, [Fragment("weight", "norm", 0, torch.full([25], float(step)))])
     files = {"state/rank-00000.safetensors": facts_of(state)}

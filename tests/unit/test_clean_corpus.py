@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from components.clean.contract import CleanReport
-from components.clean.keep import KeepPages
+from components.clean.passthrough import KeepPages
 from components.clean.swallow import SwallowCleaner
 from components.collect.warc import WarcCollector
+from components.data.documents import Document, read_documents
 from components.errors import EmptyCorpus, InputError
 from components.formats.digests import digest_path
-from components.formats.documents import Document, read_documents
 from components.formats.manifest import warc_path
 from tests.fakes import SITE, RanksHere, make_context
 from tests.texts import ENGLISH, FRENCH, JAPANESE, html, prose
@@ -140,7 +140,7 @@ def test_held_out_documents_are_not_trained_on_and_stay_held_out(collected: Path
 
 
 def test_the_heldout_fraction_is_met() -> None:
-    from components.clean.gather import document_id, is_held_out
+    from components.clean.engine.merge import document_id, is_held_out
 
     held = sum(is_held_out(document_id("source", str(number)), 0.06) for number in range(20_000))
     assert held / 20_000 == pytest.approx(0.06, abs=0.007)  # four standard deviations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.clean.parallel import DROP_SECONDS, Look, do_all
+from components.clean.engine.parallel import DROP_SECONDS, Look, do_all
 from components.errors import InputError, WorkerFailed
 
 
@@ -93,7 +93,7 @@ def test_who_looks_can_end_it_and_a_worker_that_does_not_listen_is_killed(tmp_pa
 
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from components.clean.parallel import do_all; "
+        "import sys; from pathlib import Path; from components.clean.engine.parallel import do_all; "
         "from tests.unit.test_clean_parallel import linger, nothing\n"
         "if __name__ == '__main__': do_all(linger, [Path(sys.argv[1])] * 2, 2, nothing)"
     )

@@ -2,9 +2,9 @@
 
 import pytest
 
+from components.clean.engine.filter_page import refused
 from components.clean.extract import extract
 from components.clean.finish import finish, japanese_punctuation, trim_footer
-from components.clean.judge_worker import refused
 from components.clean.language import identify
 from tests.texts import ENGLISH, FRENCH, JAPANESE, html, prose
 

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 from components.collect.gguf_worker import convert_gguf
 from components.collect.warc import WarcCollector
 from components.errors import SourceMissing
-from components.formats.framing import folder_behaviour
-from components.formats.models import check_rows, read_config
+from components.models.folder import check_rows, read_config
+from components.tokenizers.special_tokens import folder_behaviour
 from tests import byte_levels
 from tests.fakes import make_context
 from tests.tiny_gguf import HEADS, KEY_VALUE_HEADS, WIDTH, write_gguf

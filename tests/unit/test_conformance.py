@@ -57,7 +57,7 @@ def test_an_abstract_or_foreign_component_is_caught() -> None:
 
 
 def test_an_unlisted_component_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    import components.clean.keep as module
+    import components.clean.passthrough as module
 
     Careless.__module__, original = module.__name__, Careless.__module__
     monkeypatch.setattr(module, "Careless", Careless, raising=False)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from components.data.documents import Document, read_documents, write_documents
 from components.errors import InputError
-from components.formats.documents import Document, read_documents, write_documents
 
 DOCUMENTS = [
     Document(id=f"{n:016x}", source="essays", language="ja", uri=f"e:{n}", text=f"舟を{n}艘数えた。" * 500) for n in range(9)

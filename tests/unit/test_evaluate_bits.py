@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.data.documents import Document, first_texts
+from components.evaluate.engine.bits_per_byte import Ruler, make_windows
 from components.evaluate.texts import count_bytes
-from components.evaluate.worker_bits import Ruler, make_windows
-from components.formats.documents import Document, first_texts
 from tests.tiny_models import build_model, fast_tokenizer
 
 TEXT = "安定版の前にはテスト版がある。A release is ready when it is ready."

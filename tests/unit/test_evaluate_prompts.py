@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from components.evaluate.benchmarks import find_benchmarks
+from components.evaluate.engine.harness import load_tasks
 from components.evaluate.lm_eval import Benchmark
-from components.evaluate.worker_harness import load_tasks
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ITEMS = Path("components/evaluate/items")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.evaluate.seats import GIB, Place, Seat, largest_weights, take_seat
+from components.evaluate.engine.device_assignment import GIB, Place, Seat, largest_weights, take_seat
 
 MISTRAL_7B, MIXTRAL_8X7B = int(13.7 * GIB), 87 * GIB
 A100, H100 = 40 * GIB, 80 * GIB

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.evaluate.benchmarks import find_benchmarks
-from components.evaluate.call import Measurement
+from components.evaluate.engine.rank_slice import deal, measurements_of
+from components.evaluate.engine.request import Measurement
 from components.evaluate.lm_eval import Benchmark
-from components.evaluate.share import deal, measurements_of
 
 COSTS = st.lists(st.integers(1, 1000), max_size=30)
 

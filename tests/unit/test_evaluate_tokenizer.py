@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from components.errors import TokenizerMismatch
-from components.evaluate.worker_tokenizer import auto_tokenizer, check_tokenizer
-from components.formats.behaviour import write_behaviour
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.framing import folder_behaviour
-from components.formats.sentencepieces import NORMAL
+from components.evaluate.engine.tokenizer import auto_tokenizer, check_tokenizer
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.fingerprint import write_behaviour
+from components.tokenizers.sentencepiece import NORMAL
+from components.tokenizers.special_tokens import folder_behaviour
 from tests import byte_levels
 from tests.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.vocabularies import JAPANESE, tiny_proto, train_proto, write_tokenizer

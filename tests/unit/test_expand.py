@@ -11,14 +11,14 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
+from components.data.documents import Document, write_documents
 from components.errors import EmptyCorpus, InputError, ParameterError, TokenizerMismatch
-from components.expand.keep import KeepVocabulary
+from components.expand.passthrough import KeepVocabulary
 from components.expand.sentencepiece import SentencePieceExpander
-from components.formats.documents import Document, write_documents
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.models import EMBEDDING, HEAD
-from components.formats.sentencepieces import read_proto, tokenizer_of, without_prefix
-from components.formats.tokenizers import load_tokenizer
+from components.models.folder import EMBEDDING, HEAD
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.sentencepiece import read_proto, tokenizer_of, without_prefix
+from components.tokenizers.tokenizer import load_tokenizer
 from tests.fakes import make_context
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 

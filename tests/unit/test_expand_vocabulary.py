@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from components.data.documents import Document, write_documents
 from components.errors import EmptyCorpus, InputError, ParameterError
-from components.expand.candidates import Candidates, find_candidates, guaranteed_characters, train_pieces
-from components.expand.corpus import WORD_BORDER, budgets, runs_of, sample, training_lines, training_texts
 from components.expand.growth import Growth, Share
-from components.expand.sentencepiece_vocabulary import SentencePieceVocabulary, append_pieces, split
-from components.formats.documents import Document, write_documents
-from components.formats.scripts import count_characters
-from components.formats.sentencepieces import NORMAL, SPACE, tokenizer_of, without_prefix
+from components.expand.vocabulary.candidates import Candidates, find_candidates, guaranteed_characters, train_pieces
+from components.expand.vocabulary.corpus import WORD_BORDER, budgets, runs_of, sample, training_lines, training_texts
+from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary, append_pieces, split
+from components.tokenizers.japanese_scripts import count_characters
+from components.tokenizers.sentencepiece import NORMAL, SPACE, tokenizer_of, without_prefix
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto
 
 PROTO = tiny_proto()

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
 from components.errors import InputError, TokenizerMismatch
-from components.expand.floats import decode, encode
-from components.expand.initialise import Initialisation
-from components.expand.rows import ROWS_AT_ONCE
-from components.expand.weights import Rows, check_matrices, enlarge
-from components.formats.models import EMBEDDING, HEAD, INDEX, check_rows
-from components.formats.safetensors_stream import read_header
+from components.expand.embeddings.initialise import Initialisation
+from components.expand.embeddings.rows import ROWS_AT_ONCE
+from components.expand.embeddings.weights import Rows, check_matrices, enlarge
+from components.models.dtypes import decode, encode
+from components.models.folder import EMBEDDING, HEAD, INDEX, check_rows
+from components.models.safetensors_stream import read_header
 from components.publish.checks import check_vocabulary
 
 PIECES, WIDTH = 40, 16
@@ -404,7 +404,7 @@ def test_a_fresh_row_needs_the_models_initial_range(tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_cut_meanwhile_is_noticed(tmp_path: Path) -> None:
-    from components.formats.safetensors_stream import copied
+    from components.models.safetensors_stream import copied
 
     model = write_model(tmp_path / "model", tensors_of())
     tensor = read_header(model / FILE).tensors[-1]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.data.documents import first_texts, read_documents
+from components.data.heldout_tokens import cut_windows, read_windows
+from components.data.token_shards import read_index
 from components.errors import EmptyCorpus, InputError
-from components.formats.documents import first_texts, read_documents
-from components.formats.heldout_tokens import cut_windows, read_windows
-from components.formats.tokenizers import load_tokenizer
-from components.formats.tokens import read_index
+from components.tokenizers.tokenizer import load_tokenizer
 from tests import byte_levels
 from tests.fakes import SITE, make_context
 from tests.tiny_training import SEQUENCE_LENGTH, packer, write_text_and_model

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.errors import InputError
-from components.train.attempt import Kernels, Training
-from components.train.kernels import check_kernels
+from components.train.loop.kernels import check_kernels
+from components.train.parameters import Kernels, Training
 from tests.tiny_training import trainer
 
 EOS, BOS, LENGTH = 2, 1, 24
@@ -47,7 +47,7 @@ def packed(*lengths: int) -> Any:
 
 def losses(model: Any, tokens: Any, fields: Training) -> tuple[Any, dict[str, float]]:
     """What is minimised, and the curves of this one micro-batch."""
-    from components.train.worker_losses import Objective, losses_of
+    from components.train.loop.losses import Objective, losses_of
 
     objective = Objective(fields, EOS, model.config)
     counted = (objective.targets(tokens) != -100).sum().item()
@@ -80,7 +80,7 @@ def test_the_loss_is_a_hand_written_cross_entropy_of_labels_shifted_once_not_twi
 
 def test_a_sample_of_sequence_length_plus_one_tokens_has_exactly_sequence_length_targets() -> None:
     """Regression: llm-recipes gave all 4,097 tokens as inputs and as labels; its fix left 4,095 targets (13276b6)."""
-    from components.train.worker_losses import Objective
+    from components.train.loop.losses import Objective
 
     tokens, objective = packed(9, 16), Objective(training(), EOS, build().config)
     inputs = objective.inputs(tokens)
@@ -105,7 +105,7 @@ def test_documents_do_not_influence_each_other_where_attention_is_within_documen
     """Nor do their places: a document's logits are those that it has alone. To fp32's rounding."""
     import torch
 
-    from components.train.worker_losses import Objective
+    from components.train.loop.losses import Objective
 
     model = build(attention, sliding_window=window)
     inside, across = (Objective(training(attention=f"{word}_documents"), EOS, model.config) for word in ("within", "across"))
@@ -130,7 +130,7 @@ def test_documents_do_not_influence_each_other_where_attention_is_within_documen
 def test_places_begin_anew_after_each_eos_and_at_a_samples_start() -> None:
     import torch
 
-    from components.train.worker_losses import positions
+    from components.train.loop.losses import positions
 
     tokens = torch.tensor([[8, 9, EOS, BOS, 9, EOS, EOS, BOS], [BOS, 8, 8, 8, 8, 8, 8, EOS]])
     assert positions(tokens, EOS).tolist() == [[0, 1, 2, 0, 1, 2, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7]]
@@ -182,7 +182,7 @@ def test_the_routers_loss_is_switch_transformers_and_changes_the_gradient_though
 def test_the_experts_load_is_counted_by_layer_and_relative_to_an_even_share() -> None:
     import torch
 
-    from components.train.worker_router import balance_of, expert_load
+    from components.train.loop.router import balance_of, expert_load
 
     first = torch.tensor([[3.0, 2.0, 0.0, 0.0], [3.0, 2.0, 0.0, 0.0]])
     second = torch.tensor([[3.0, 2.0, 0.0, 0.0], [0.0, 0.0, 2.0, 3.0]])
@@ -237,7 +237,7 @@ def test_a_site_that_asks_for_what_the_machine_lacks_is_refused(
 
 def test_a_longer_base_is_trained_and_exported_with_the_positions_of_the_training(tmp_path: Path) -> None:
     """Regression: llm-recipes' conversion kept the base's max_position_embeddings (a4f1e41)."""
-    from components.train.worker_model import build_config
+    from components.train.loop.model import build_config
 
     build().config.save_pretrained(tmp_path)
     index: Any = SimpleNamespace()

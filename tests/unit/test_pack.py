@@ -10,14 +10,14 @@ import pytest
 import sentencepiece
 from pydantic import ValidationError
 
+from components.data.documents import read_documents, training_files, write_documents
+from components.data.token_shards import TokenShards
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch
-from components.formats.behaviour import behaviour_of
 from components.formats.digests import digest_folder
-from components.formats.documents import read_documents, training_files, write_documents
-from components.formats.fast_tokenizers import write_fast_tokenizer
-from components.formats.tokenizers import load_tokenizer
-from components.formats.tokens import TokenShards
-from components.pack.keep import KeepUnpacked
+from components.pack.passthrough import KeepUnpacked
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.fingerprint import behaviour_of
+from components.tokenizers.tokenizer import load_tokenizer
 from tests import byte_levels
 from tests.fakes import SITE, make_context
 from tests.tiny_training import packer, write_text_and_model

@@ -1,4 +1,4 @@
-"""What `components.formats.piece_bytes` promises: tokens know how many bytes of text they are."""
+"""What `components.tokenizers.piece_bytes` promises: tokens know how many bytes of text they are."""
 
 import unicodedata
 from pathlib import Path
@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.formats.byte_level import read_byte_level
-from components.formats.piece_bytes import piece_bytes, write_piece_bytes
-from components.formats.sentencepieces import SPACE
-from components.formats.tokenizers import Tokenizer, load_tokenizer
-from components.train.worker_watch import TextCount
+from components.tokenizers.byte_level import read_byte_level
+from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
+from components.tokenizers.sentencepiece import SPACE
+from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.train.loop.step_metrics import TextCount
 from tests import byte_levels, texts, vocabularies
 
 PARTS = [*texts.JAPANESE, *vocabularies.ENGLISH, " ", "  ", "\n", "\x00", "𠮷", "e\u0301", "<think>", "<|im_end|>", "<s>"]

@@ -10,14 +10,14 @@ import pytest
 from components.collect.known_models import KNOWN, MISTRAL_7B, MIXTRAL_8X7B
 from components.errors import ParameterError
 from components.formats.files import write_json
-from components.formats.shapes import NOTHING, Outline, Shape, read_outline
+from components.models.summary import NOTHING, Outline, Shape, read_outline
 from components.params import component_of, load_params
-from components.train.attempt import Keep
-from components.train.checkpoints import prune
-from components.train.flops import attended, forward_flops, step_flops
-from components.train.forecast import forecast, kept_steps
-from components.train.memory import Layout, memory_of
-from flows.plan import outlines_before
+from components.train.checkpoint.store import prune
+from components.train.parameters import Keep
+from components.train.planning.flops import attended, forward_flops, step_flops
+from components.train.planning.forecast import forecast, kept_steps
+from components.train.planning.memory import Layout, memory_of
+from flows.commands.plan import outlines_before
 from infra.sites import load_site
 from tests.fakes import SITE
 from tests.tiny_training import trainer

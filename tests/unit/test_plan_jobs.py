@@ -7,8 +7,8 @@ import pytest
 
 from components.errors import ParameterError
 from components.params import component_of, load_params
-from flows.plan import outlines_before
-from flows.plan_jobs import job_rows, paths_of
+from flows.commands.plan import outlines_before
+from flows.commands.plan_jobs import job_rows, paths_of
 from infra.sites import load_site, load_slurm
 from infra.slurm.place import PASSED_ON, Asked, Place, request_of
 from infra.slurm.script import sbatch_text

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.errors import InputError
-from components.formats.models import INDEX
+from components.models.folder import INDEX
 from components.publish.weights import release_weights
 
 MEGABYTE = 1_000_000

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.formats.batches import batch_at
+from components.data.batches import batch_at
 from components.records import Artifact, fingerprint, kinship
-from components.train.attempt import Attempt
-from components.train.checkpoints import checkpoint_path, read_manifest
+from components.train.checkpoint.store import checkpoint_path, read_manifest
+from components.train.checkpoint.warm_start import first_difference, go_on_from_relative, read_origin
 from components.train.contract import Origin
-from components.train.relatives import first_difference, go_on_from_relative, read_origin
+from components.train.parameters import Attempt
 from infra.scratch import mark_kinship, relatives_of
 from infra.settings import Settings
 from tests.fakes import make_context

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.data.batches import BatchPlan
 from components.errors import ParameterError
-from components.formats.batches import BatchPlan
 from infra.sites import FOLDER, SiteFile, load_site, load_slurm
 from infra.sites.slurm import Allocation, Container, SlurmSite
 

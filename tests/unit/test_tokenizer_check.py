@@ -11,19 +11,19 @@ import pytest
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from components.errors import EmptyCorpus, InputError, MartletError, ParameterError
-from components.formats.byte_level import ALPHABET, text_of_bytes
-from components.formats.fast_tokenizers import build_fast_tokenizer, write_fast_tokenizer
-from components.formats.sentencepieces import NORMAL, SPACE
-from components.tokenizer_check import check_tokenizer
-from components.tokenizer_check.facts import Check, Verdict
-from components.tokenizer_check.fast_reader import base_of, read_fast, steps
-from components.tokenizer_check.fuzz import random_strings
-from components.tokenizer_check.generation import cost_of_head
-from components.tokenizer_check.measure import NOT_LATIN
-from components.tokenizer_check.reader import Piece, open_reader
-from components.tokenizer_check.tables import ending, page
-from components.tokenizer_check.texts import read_domains, sample_domains
-from flows.tokenizers import named
+from components.tokenizers.byte_level import ALPHABET, text_of_bytes
+from components.tokenizers.check import check_tokenizer
+from components.tokenizers.check.facts import Check, Verdict
+from components.tokenizers.check.fast_reader import base_of, read_fast, steps
+from components.tokenizers.check.fuzz import random_strings
+from components.tokenizers.check.generation import cost_of_head
+from components.tokenizers.check.measure import NOT_LATIN
+from components.tokenizers.check.reader import Piece, open_reader
+from components.tokenizers.check.tables import ending, page
+from components.tokenizers.check.texts import read_domains, sample_domains
+from components.tokenizers.conversion import build_fast_tokenizer, write_fast_tokenizer
+from components.tokenizers.sentencepiece import NORMAL, SPACE
+from flows.commands.tokenizers import named
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 
 DOMAINS = {"prose": ["\n".join(ENGLISH)], "japanese": ["\n".join(JAPANESE)]}
@@ -375,7 +375,7 @@ def test_equal_inputs_give_equal_documents_without_a_path_in_them(base: Path, gr
 
 
 def test_markdown_cells_hold_whatever_text_there_is() -> None:
-    from components.tokenizer_check.tables import Table, markdown
+    from components.tokenizers.check.tables import Table, markdown
 
     row = markdown(Table("t", ["a", "b"], [["x|y\n`<b>`", "\x00*"]])).splitlines()[-1]
     assert row == "| x\\|y\\\\x0a\\`\\<b>\\` | \\\\x00\\* |"

@@ -1,4 +1,4 @@
-"""What `components.formats.tokenizers` promises: one vocabulary, and every file says the same of it."""
+"""What `components.tokenizers.tokenizer` promises: one vocabulary, and every file says the same of it."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.expand.sentencepiece_vocabulary import append_pieces
-from components.formats.fast_tokenizers import build_fast_tokenizer, write_fast_tokenizer
-from components.formats.sentencepieces import NORMAL, SPACE, USER_DEFINED, cut, tokenizer_of
-from components.formats.tokenizers import load_tokenizer
+from components.expand.vocabulary.sentencepiece import append_pieces
+from components.tokenizers.conversion import build_fast_tokenizer, write_fast_tokenizer
+from components.tokenizers.sentencepiece import NORMAL, SPACE, USER_DEFINED, cut, tokenizer_of
+from components.tokenizers.tokenizer import load_tokenizer
 from tests.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 
 PROTO = tiny_proto()

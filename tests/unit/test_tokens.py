@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import EmptyCorpus, InputError, TokenizerMismatch
-from components.formats.behaviour import Behaviour
-from components.formats.mixture import Mixture, whole_weights
-from components.formats.steady import largest_deviation
-from components.formats.token_writer import describe_source, write_source
-from components.formats.tokens import (
+from components.data.mixture import Mixture, whole_weights
+from components.data.mixture_search import largest_deviation
+from components.data.token_shards import (
     PackedSource,
     TokenIndex,
     TokenShards,
@@ -24,6 +21,9 @@ from components.formats.tokens import (
     write_nothing,
     write_order,
 )
+from components.data.token_writer import describe_source, write_source
+from components.errors import EmptyCorpus, InputError, TokenizerMismatch
+from components.tokenizers.fingerprint import Behaviour
 from tests.shards import BEHAVIOUR, LENGTH, quick_mixture, write_shards
 
 WEIGHTS = st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=7)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.data.batches import BatchPlan, Seat, batch_at, step_at
+from components.data.provenance import Packed, Sighting, Span, Trace
+from components.data.token_shards import TokenShards
+from components.data.token_writer import write_source
 from components.errors import InputError
-from components.formats.batches import BatchPlan, Seat, batch_at, step_at
-from components.formats.token_writer import write_source
-from components.formats.tokens import TokenShards
-from components.formats.trace import Packed, Sighting, Span, Trace
 from tests.shards import LENGTH, write_shards
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12).filter(lambda lengths: sum(lengths) > LENGTH)

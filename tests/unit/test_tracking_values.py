@@ -1,6 +1,6 @@
 """Lines of metrics become points that MLflow accepts."""
 
-from infra.tracking_values import curve_points
+from infra.tracking.values import curve_points
 
 
 def test_every_number_of_a_line_becomes_a_point_and_nested_ones_get_names_that_mlflow_accepts() -> None:

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from components.data.batches import BatchPlan
+from components.data.token_shards import TokenShards
 from components.errors import InputError, ParameterError, TokenizerMismatch, WorkerFailed
-from components.formats.batches import BatchPlan
-from components.formats.behaviour import read_behaviour
-from components.formats.fast_tokenizers import write_fast_tokenizer
 from components.formats.files import write_json
-from components.formats.sentencepieces import NORMAL
-from components.formats.tokens import TokenShards
+from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.fingerprint import read_behaviour
+from components.tokenizers.sentencepiece import NORMAL
 from components.train.deepspeed import check_outcome
-from components.train.keep import KeepWeights
 from components.train.metrics import MetricsFile, deterministic, read_lines, write_lines
-from components.train.schedule import Schedule
+from components.train.passthrough import KeepWeights
+from components.train.schedules.cosine import Schedule
 from tests.fakes import SITE, make_context
 from tests.tiny_training import ARCHITECTURE, packer, prepare, trainer
 from tests.tokenizer_files import delay_merge

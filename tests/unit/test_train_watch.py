@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.formats.batches import batch_at
-from components.train.spikes import FEWEST, SMOOTHING, THRESHOLD, WINDOW, LossWatch, with_batch
+from components.data.batches import batch_at
+from components.train.loop.spikes import FEWEST, SMOOTHING, THRESHOLD, WINDOW, LossWatch, with_batch
 from tests.tiny_training import trainer
 
 
@@ -113,7 +113,7 @@ def test_ranges_that_are_not_in_order_and_apart_are_refused(ranges: list[list[in
 def test_the_work_of_a_slow_step_of_a_small_model_is_not_rounded_to_nothing(seconds: float) -> None:
     from transformers import MistralConfig
 
-    from components.train.worker_watch import Watch
+    from components.train.loop.step_metrics import Watch
 
     config = MistralConfig(
         vocab_size=64, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.formats.starts import Started, note_start, read_starts
+from components.formats.training_starts import Started, note_start, read_starts
 from components.formats.usage import Usage, total
 from components.records import Record, read_record
 from flows.pipeline import StageResult
@@ -12,7 +12,7 @@ from flows.summary import Row, Summary, row
 from infra.sites import load_slurm
 from infra.slurm.records import Attempt, write_attempts
 from infra.slurm.usage import Line, goodput, mean_mfu, read_usage, usage_of
-from infra.tracking_values import record_numbers
+from infra.tracking.values import record_numbers
 from tests.published import invented_digests, make_record
 
 SITE = load_slurm("slurm-dev", ["slurm.price_per_gpu_hour=1.5"])

@@ -1,0 +1,221 @@
+"""Judged units in, one of every set of duplicates written, with a count for every page, out.
+
+Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 900 bytes a
+document. Stopped at any moment, it goes on with the output's files that are not there yet.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+
+from components.clean.contract import CleanReport
+from components.clean.engine.filter_unit import judge_again
+from components.clean.engine.pages import check_count
+from components.clean.engine.progress import Watch
+from components.clean.engine.request import Call
+from components.clean.engine.units import Unit
+from components.clean.engine.verdicts import Head, Kept, Texts, read_head, read_kept
+from components.clean.minhash import Bands, repeated
+from components.data.documents import Document, document_id, write_documents
+from components.errors import EmptyCorpus
+from components.formats.files import write_json, write_text
+from components.formats.manifest import Manifest
+
+
+@dataclass
+class Tally:
+    """Every page once: by source, and there by the rule that rejected it."""
+
+    rules: list[str]
+    rejected: dict[int, Counter[str]] = field(default_factory=dict)
+    pages: Counter[int] = field(default_factory=Counter)
+
+    def add(self, source: int, head: Head) -> None:
+        """Counts a unit's pages."""
+        self.pages[source] += head.pages
+        self.rejected.setdefault(source, Counter()).update(head.rejected)
+
+    def reject(self, source: int, rule: str) -> None:
+        """Counts a rejected page."""
+        self.rejected.setdefault(source, Counter())[rule] += 1
+
+    def by_rule(self, sources: Iterable[int]) -> dict[str, int]:
+        """Rejected pages of these sources, by rule, in the order in which the rules are asked."""
+        total: Counter[str] = sum((self.rejected.get(source, Counter()) for source in sources), Counter())
+        return {rule: total[rule] for rule in self.rules}
+
+
+def gather(call: Call, manifest: Manifest, units: Sequence[Unit], watch: Watch) -> None:
+    """Writes the result, and removes what it was made of. Raises `EmptyCorpus`, `InputError`, `Stopped`."""
+    check_chain(call, units, watch)
+    tally = Tally(call.cleaner.rule_names())
+    kept: list[Kept] = []
+    bands = bytearray()
+    for unit in units:
+        watch.write(f"gathering, {len(kept):,} documents read")
+        tally.add(unit.source, watch.heads[unit.number])
+        for document, hashes in read_kept(call, unit.number, unit.source, len(kept)):
+            kept.append(document)
+            bands += hashes
+    for number, source in enumerate(manifest.sources):
+        check_count(call.sources, source, tally.pages[number])
+    columns = np.frombuffer(bands, dtype="<u8").reshape(len(kept), -1) if bands else None
+    kept.sort(key=lambda k: (k.source, k.uri, k.number))
+    kept = without_duplicates(kept, columns, tally, watch)
+    if not kept:
+        raise nothing_left(tally, call.sources)
+    heldout = write_corpus(kept, manifest, call, watch)
+    write_json(call.gathering / "output" / "counts.json", counts(manifest, tally, kept, heldout))
+    report = CleanReport(
+        pages=tally.pages.total(), kept=len(kept), rejected=tally.by_rule(tally.pages),
+        characters=characters_by_language(kept), heldout=heldout,
+    )  # fmt: skip
+    write_text(call.gathering / "report.json", report.model_dump_json())
+    call.gathering.rename(call.result)
+    shutil.rmtree(call.judged)
+
+
+def check_chain(call: Call, units: Sequence[Unit], watch: Watch) -> None:
+    """Has units judged again that did not begin where the one before them ended. Raises `InputError`, `Stopped`."""
+    after: int | None = None
+    for unit in units:
+        watch.stop()
+        if unit.begin > 0:
+            begins_here = after is not None and (unit.end is None or after < unit.end)
+            expected = after if begins_here else None
+            if watch.heads[unit.number].first != expected:
+                judge_again(call, unit, expected, watch.stop)
+                watch.heads[unit.number] = read_head(call, unit.number)
+            if not begins_here:
+                continue
+        after = watch.heads[unit.number].after
+
+
+def without_duplicates(kept: list[Kept], bands: Bands | None, tally: Tally, watch: Watch) -> list[Kept]:
+    """Of every set of duplicates the first; a cleaner that does not look for them leaves no digests and no bands.
+
+    `bands` has a row for each document that was kept, by its number.
+    """
+    if bands is None:
+        return kept
+    digests: set[bytes] = set()
+    distinct = []
+    for document in kept:
+        if document.digest in digests:
+            tally.reject(document.source, "exact_duplicate")
+        else:
+            digests.add(document.digest)
+            distinct.append(document)
+    near = repeated(in_order(distinct, bands, watch), len(distinct))
+    for document in compress(distinct, near):
+        tally.reject(document.source, "near_duplicate")
+    return list(compress(distinct, ~near))
+
+
+def in_order(kept: Sequence[Kept], bands: Bands, watch: Watch) -> Iterator[Bands]:
+    """The documents' hashes, band by band. Raises `Stopped`."""
+    numbers = np.fromiter((document.number for document in kept), dtype=np.int64, count=len(kept))
+    for band in range(bands.shape[1]):
+        watch.stop()
+        yield bands[numbers, band]
+
+
+def write_corpus(kept: list[Kept], manifest: Manifest, call: Call, watch: Watch) -> dict[str, int]:
+    """Writes a file a language and source, and the held-out file of each language; returns the latter's counts.
+
+    A file that is there is whole, and the same.
+    """
+    names, fraction = [source.name for source in manifest.sources], call.cleaner.heldout_fraction
+    training: dict[tuple[str, int], list[Kept]] = {}
+    held: dict[str, list[Kept]] = {}
+    for each in kept:
+        if is_held_out(document_id(names[each.source], each.uri), fraction):
+            held.setdefault(each.language, []).append(each)
+        else:
+            training.setdefault((each.language, each.source), []).append(each)
+    files = {f"train/{language}/{names[source]}": chosen for (language, source), chosen in sorted(training.items())}
+    files |= {f"heldout/{language}": chosen for language, chosen in sorted(held.items())}
+    written = 0
+    with Texts(call) as texts:
+        for name, chosen in files.items():
+            path = call.gathering / "output" / f"{name}.jsonl.gz"
+            watch.write(f"writing, {written:,} of {len(kept):,} documents")
+            if not path.exists():
+                partial = path.with_name(f".{path.name}.partial")
+                write_documents(partial, watched(documents(chosen, names, texts), written, len(kept), watch))
+                partial.replace(path)
+            written += len(chosen)
+    return {language: len(chosen) for language, chosen in sorted(held.items())}
+
+
+def documents(kept: Iterable[Kept], names: list[str], texts: Texts) -> Iterator[Document]:
+    """The documents, with their texts."""
+    for item in kept:
+        name = names[item.source]
+        yield Document(
+            id=document_id(name, item.uri), source=name, language=item.language, uri=item.uri, text=texts.of(item)
+        )
+
+
+def watched(written: Iterable[Document], before: int, total: int, watch: Watch) -> Iterator[Document]:
+    """The documents; `before` are written already. Raises `Stopped`."""
+    for number, document in enumerate(written, before):
+        watch.write(f"writing, {number:,} of {total:,} documents")
+        yield document
+
+
+def is_held_out(identity: str, fraction: float) -> bool:
+    """Whether the document is kept from training: decided by its id, so that it stays where it is as sources are added."""
+    return int(identity, 16) < fraction * 16**16
+
+
+def characters_by_language(kept: Iterable[Kept]) -> dict[str, int]:
+    """Characters of the documents, by language."""
+    total: Counter[str] = Counter()
+    for document in kept:
+        total[document.language] += document.characters
+    return dict(sorted(total.items()))
+
+
+def counts(manifest: Manifest, tally: Tally, kept: list[Kept], heldout: dict[str, int]) -> dict[str, object]:
+    """What `counts.json` says: the whole, each source, each language."""
+    own: dict[int, list[Kept]] = {}
+    for document in kept:
+        own.setdefault(document.source, []).append(document)
+    by_source = {
+        source.name: {
+            "pages": tally.pages[number],
+            "kept": len(own.get(number, [])),
+            "characters": characters_by_language(own.get(number, [])),
+            "rejected": {rule: count for rule, count in tally.by_rule([number]).items() if count},
+        }
+        for number, source in enumerate(manifest.sources)
+    }
+    languages = Counter(k.language for k in kept)
+    characters = characters_by_language(kept)
+    return {
+        "pages": tally.pages.total(),
+        "kept": len(kept),
+        "rejected": tally.by_rule(tally.pages),
+        "sources": by_source,
+        "languages": {
+            language: {"documents": languages[language], "characters": characters[language],
+                       "heldout_documents": heldout.get(language, 0)}
+            for language in sorted(languages)
+        },
+    }
+
+
+def nothing_left(tally: Tally, sources: Path) -> EmptyCorpus:
+    """The error where no page passed, naming the rule that took most."""
+    rejected = tally.by_rule(tally.pages)
+    worst = max(rejected, key=lambda rule: rejected[rule])
+    return EmptyCorpus(
+        f"nothing is left of the {tally.pages.total():,} pages of {sources}: {worst} rejected {rejected[worst]:,}. "
+        f"Loosen clean's {worst}, or collect other sources."
+    )

@@ -1,0 +1,140 @@
+"""A unit's verdicts in, two files out, and back: the kept texts one behind the other, and a line for each of them.
+
+The first line of `<unit>.jsonl` is about all of the unit's pages; the text file is there before it.
+"""
+
+import json
+import os
+import sys
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Self
+
+from components.base import Fields
+from components.clean.engine.request import Call
+from components.formats.files import write_text
+
+OPEN_FILES = 256
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A page, rejected by `rule` or (None) kept; `digest` and `bands` are what its duplicates are known by."""
+
+    uri: str
+    language: str
+    rule: str | None
+    text: str = ""
+    digest: bytes = b""
+    bands: bytes = b""
+
+
+@dataclass
+class Borders:
+    """Where a unit's first page begins, and the first one behind it; None where there is none."""
+
+    first: int | None = None
+    after: int | None = None
+
+
+class Head(Fields):
+    """What is known of a unit as a whole; positions are bytes in its WARC file."""
+
+    first: int | None
+    """Where its first page begins."""
+    after: int | None
+    """Where the first page behind it begins."""
+    pages: int
+    kept: int
+    rejected: dict[str, int]
+    """Pages by the rule that rejected them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A document whose text lies in its unit's file."""
+
+    number: int
+    """In the order of the pages."""
+    source: int
+    uri: str
+    language: str
+    unit: int
+    offset: int
+    length: int
+    characters: int
+    digest: bytes
+
+
+def write_judged(call: Call, unit: int, verdicts: Iterable[Verdict], borders: Borders) -> None:
+    """Writes both files; they are whole or absent. `borders` is read when there are no more verdicts."""
+    texts, rejected, lines, offset = call.texts(unit), Counter[str](), [], 0
+    partial = texts.with_name(f".{texts.name}.{os.getpid()}.partial")
+    with partial.open("wb") as stream:
+        for verdict in verdicts:
+            if verdict.rule:
+                rejected[verdict.rule] += 1
+                continue
+            text = verdict.text.encode()
+            stream.write(text)
+            lines.append(json.dumps([
+                verdict.uri, verdict.language, offset, len(text), len(verdict.text),
+                b64encode(verdict.digest).decode(), b64encode(verdict.bands).decode(),
+            ]))  # fmt: skip
+            offset += len(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(texts)
+    head = Head(
+        first=borders.first, after=borders.after, pages=rejected.total() + len(lines), kept=len(lines),
+        rejected=dict(rejected),
+    )  # fmt: skip
+    write_text(call.rows(unit), "\n".join([head.model_dump_json(), *lines]) + "\n")
+
+
+def read_head(call: Call, unit: int) -> Head:
+    """Of a judged unit."""
+    with call.rows(unit).open(encoding="utf-8") as lines:
+        return Head.model_validate_json(next(lines))
+
+
+def read_kept(call: Call, unit: int, source: int, before: int) -> Iterator[tuple[Kept, bytes]]:
+    """The kept pages of a judged unit, in order, with their bands; `before` were kept before them."""
+    with call.rows(unit).open(encoding="utf-8") as lines:
+        next(lines)
+        for number, line in enumerate(lines, before):
+            uri, language, offset, length, characters, digest, bands = json.loads(line)
+            document = Kept(number, source, uri, sys.intern(language), unit, offset, length, characters, b64decode(digest))
+            yield document, b64decode(bands)
+
+
+class Texts:
+    """The texts of kept documents, wherever they lie; some files are held open."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.streams: dict[int, IO[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def of(self, document: Kept) -> str:
+        """A document's text."""
+        if document.unit not in self.streams:
+            if len(self.streams) >= OPEN_FILES:
+                self.close()
+            self.streams[document.unit] = self.call.texts(document.unit).open("rb")
+        stream = self.streams[document.unit]
+        stream.seek(document.offset)
+        return stream.read(document.length).decode()
+
+    def close(self) -> None:
+        """Closes all files."""
+        for stream in self.streams.values():
+            stream.close()
+        self.streams.clear()

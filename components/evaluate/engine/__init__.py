@@ -1,0 +1,1 @@
+"""Models and benchmarks in, one result file a measurement out, in any number of ranks."""

@@ -1,0 +1,108 @@
+"""A share of an evaluation's measurements in, a result file for each out, one model in memory at a time.
+
+Imports torch, transformers and lm_eval: only `components.evaluate.engine.worker` may import this file.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from components.evaluate.engine.bits_per_byte import Ruler
+from components.evaluate.engine.harness import HarnessModel, ask, kept_warnings, load_tasks
+from components.evaluate.engine.progress import Watch
+from components.evaluate.engine.request import Answers, Call, Measured, Measurement, TextLength, read_json
+from components.evaluate.engine.tokenizer import auto_tokenizer, check_tokenizer
+from components.evaluate.texts import count_bytes
+
+
+def measure(call: Call, share: Sequence[Measurement], devices: Sequence[str], watch: Watch) -> None:
+    """Makes the measurements of one rank, model by model. Raises `TokenizerMismatch` before any model is loaded."""
+    torch.manual_seed(call.asking.seed)
+    transformers_logging.disable_progress_bar()
+    by_model = {name: [each for each in share if each.model == name] for name in call.models}
+    wanted = {name: measurements for name, measurements in by_model.items() if measurements}
+    for name in wanted:
+        check_tokenizer(call.models[name])
+    asked = {each.name for each in share if each.of == "benchmark"}
+    with fresh_folder(call.scratch / f"datasets-{watch.place.rank}") as cache:
+        tasks = load_tasks([each for each in call.benchmarks if each.name in asked], cache)
+        for name, measurements in wanted.items():
+            measure_model(Subject(call, name, devices, watch), measurements, tasks)
+
+
+def measure_model(subject: "Subject", measurements: Sequence[Measurement], tasks: Mapping[str, Any]) -> None:
+    """Makes the measurements of one model, and keeps each as it is made."""
+    for measurement in measurements:
+        subject.call.write_result(measurement, subject.measure(measurement, tasks))
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder for the block: `datasets` takes items for unchanged by name and time, not by content."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+class Subject:
+    """A loaded model, and what is measured of it."""
+
+    def __init__(self, call: Call, name: str, devices: Sequence[str], watch: Watch) -> None:
+        self.call, self.name, self.watch = call, name, watch
+        model, tokenizer = load_model(call.models[name], devices)
+        with kept_warnings() as self.warnings:
+            self.harness = HarnessModel(model, tokenizer, call.asking, watch.at(name))
+        self.ruler = Ruler(model, tokenizer, self.harness.max_length, call.asking.batch_size)
+        self.facts = Measured(
+            dtype=str(model.dtype).removeprefix("torch."), device=model.device.type, window_tokens=self.ruler.size
+        ).model_dump()
+
+    def measure(self, measurement: Measurement, tasks: Mapping[str, Any]) -> Measured:
+        """One measurement."""
+        if measurement.of == "text":
+            return self.read(measurement.name)
+        return self.ask(measurement.name, tasks[measurement.name])
+
+    def ask(self, benchmark: str, task: Any) -> Answers:
+        """The model on one benchmark."""
+        self.harness.advance = self.watch.at(f"{self.name}: {benchmark}")
+        metric = next(each.metric for each in self.call.benchmarks if each.name == benchmark)
+        with kept_warnings() as warnings:
+            score, samples = ask(self.harness, task, metric, self.call.asking.seed)
+        return Answers(**self.facts, score=score, samples=samples, warnings=list(dict.fromkeys(self.warnings + warnings)))
+
+    def read(self, language: str) -> TextLength:
+        """The model on the held-out text of one language."""
+        texts: list[str] = read_json(self.call.texts[language])
+        bits, tokens = self.ruler.measure(texts, self.watch.at(f"{self.name}: bits per byte of held-out {language}"))
+        return TextLength(**self.facts, bits_per_byte=round(bits / count_bytes(texts), 6), tokens=tokens)
+
+
+def seen_gpus() -> list[int]:
+    """The memory of each GPU that this process sees, in bytes."""
+    return [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
+
+
+def load_model(folder: Path, devices: Sequence[str]) -> tuple[Any, Any]:
+    """The model in its own dtype, its layers shared out among the GPUs evenly, or on the CPU in float32; and its tokenizer."""
+    dtype: Any = torch.float32 if devices[0] == "cpu" else "auto"
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **placed(devices))
+    return model.eval(), auto_tokenizer(folder)
+
+
+def placed(devices: Sequence[str]) -> dict[str, Any]:
+    """`from_pretrained`'s words for one device, or for several with nothing left to the host's memory."""
+    if len(devices) == 1:
+        return {"device_map": {"": devices[0]}}
+    gpus = [torch.device(device).index for device in devices]
+    room = {gpu: torch.cuda.get_device_properties(gpu).total_memory for gpu in gpus}
+    return {"device_map": "balanced", "max_memory": {**room, "cpu": 0}}

@@ -1,0 +1,99 @@
+"""What the evaluator hands to its ranks, and what they leave for it: small files in the scratch folder.
+
+Nothing in a call says how many ranks there are or what is measured already: the same file serves every start.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from components.base import Fields
+from components.evaluate.benchmarks import CheckedBenchmark
+from components.formats.files import write_json
+from components.formats.scores import Score
+from components.ranks.outcome import RanksCall
+
+
+class Asking(Fields):
+    """How models are asked: nothing here belongs to one model."""
+
+    maximum_length: int
+    add_bos_token: bool
+    batch_size: int
+    seed: int
+
+
+class Measurement(Fields):
+    """One piece of work: a model on a benchmark, or on a language's held-out text."""
+
+    model: str
+    of: Literal["benchmark", "text"]
+    name: str
+    """The benchmark's, or the language."""
+    cost: int
+    """How long it takes beside the others, estimated."""
+
+
+class Measured(Fields):
+    """What is the same in all measurements of a model."""
+
+    dtype: str
+    device: str
+    window_tokens: int
+
+
+class Answers(Measured):
+    """How a model did on one benchmark."""
+
+    score: Score
+    samples: list[dict[str, Any]]
+    warnings: list[str]
+    """lm-eval's, each once, those at its start included."""
+
+
+class TextLength(Measured):
+    """What the held-out text of one language costs a model."""
+
+    bits_per_byte: float
+    tokens: int
+
+
+class Call(RanksCall):
+    """An evaluation as its ranks are told it, as `call.json`."""
+
+    models: dict[str, Path]
+    benchmarks: tuple[CheckedBenchmark, ...]
+    texts: dict[str, Path]
+    """The held-out texts by language: a JSON list of strings each."""
+    asking: Asking
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def results(self) -> Path:
+        """The folder with one file a measurement that is made."""
+        return self.scratch / "results"
+
+    def result(self, model: str, of: str, name: str) -> Path:
+        """The file of one measurement; it is whole or absent."""
+        return self.results / f"{model}.{of}.{name}.json"
+
+    def left(self) -> list[Measurement]:
+        """The measurements that are not made."""
+        return [each for each in self.measurements if not self.result(each.model, each.of, each.name).exists()]
+
+    def write_result(self, measurement: Measurement, measured: Measured) -> None:
+        """Keeps a measurement."""
+        write_json(self.result(measurement.model, measurement.of, measurement.name), measured.model_dump())
+
+    def answers(self, model: str, benchmark: str) -> Answers:
+        """A model's, from its file."""
+        return Answers.model_validate(read_json(self.result(model, "benchmark", benchmark)))
+
+    def text_length(self, model: str, language: str) -> TextLength:
+        """A model's, from its file."""
+        return TextLength.model_validate(read_json(self.result(model, "text", language)))
+
+
+def read_json(path: Path) -> Any:
+    """The file's value."""
+    return json.loads(path.read_text(encoding="utf-8"))

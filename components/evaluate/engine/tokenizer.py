@@ -1,0 +1,63 @@
+"""A model folder in, its tokenizer as evaluation uses it out, after a comparison with the one that the model was trained with.
+
+Imports transformers: only `components.evaluate.engine.measure` may import this file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from components.tokenizers.fingerprint import behaviour_of, compare, read_behaviour
+from components.tokenizers.golden_strings import FRAMED
+from components.tokenizers.special_tokens import bos_in_front
+from components.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class LoadedTokenizer(Tokenizer):
+    """A tokenizer of transformers as the port has it: `loaded` is what `AutoTokenizer` gave."""
+
+    loaded: Any
+
+    def encode(self, text: str) -> list[int]:
+        """As the port says."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As the port says."""
+        ids: list[list[int]] = self.loaded(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return ids
+
+    def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """As the port says."""
+        options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        return [self.loaded.decode(list(row), **options) for row in rows]
+
+
+def auto_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer, from its own files alone."""
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raises `TokenizerMismatch` unless the tokenizer does what it did in training, where that is known.
+
+    BOS counts as the tokenizer's where it stands in front of a text for which special tokens are asked for.
+    """
+    expected = read_behaviour(folder)
+    if expected is None:
+        return
+    loaded = auto_tokenizer(folder)
+    plain, asked = (
+        loaded(FRAMED, add_special_tokens=special, split_special_tokens=True)["input_ids"] for special in (False, True)
+    )
+    bos = bos_in_front(plain, asked, str(folder))
+    tokenizer = LoadedTokenizer(len(loaded), bos, loaded.eos_token_id, loaded)
+    compare(
+        expected, behaviour_of(tokenizer), tokenizer=tokenizer,
+        made=f"the training that wrote {folder}", where=f"{folder / 'tokenizer.json'}, as transformers reads it,",
+        remedy="Restore its tokenizer files, or run the train stage again, which writes them.",
+    )

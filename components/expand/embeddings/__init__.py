@@ -1,0 +1,1 @@
+"""New rows of embedding and head, and what they start from."""

@@ -1,0 +1,1 @@
+"""New pieces, for either family of tokenizers."""

@@ -1,0 +1,1 @@
+"""Model folders: their files, shapes, types and weights, read without torch."""

@@ -1,0 +1,23 @@
+"""Anything in, an index that says nothing was packed out: for a base model that comes trained."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from components.base import Context
+from components.pack.contract import Packer, PackReport
+
+
+class KeepUnpacked(Packer):
+    """Packs nothing; whoever reads its output as token shards is told so."""
+
+    kind: Literal["keep"]
+    version: Literal[1]
+    hands_on: ClassVar[bool] = True
+
+    def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:  # noqa: ARG002
+        """Writes an `index.json` without sources."""
+        from components.data.token_shards import write_nothing
+
+        write_nothing(output)
+        context.journal.say("nothing was packed (kind: keep)")
+        return PackReport(documents={}, tokens={}, weights={}, windows={})

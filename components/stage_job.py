@@ -1,0 +1,89 @@
+"""A stage's call as a file in, its result in the scratch folder out: `python -m components.stage_job FILE`, in a job.
+
+The door writes the file, on the machine that the flow runs on; the job carries it out on one of the cluster's nodes, in the
+same workspace; the door takes the result. What a job leaves behind survives the door, and is taken by the next one.
+"""
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from components.base import Component, Context, Fields, Launcher, Report
+from components.context import build_context
+from components.errors import MartletError, WorkerFailed
+from components.formats.files import link_files, write_text
+from components.params import component_of, load_params
+from infra.settings import Settings
+
+REFUSAL = "refusal.txt"
+"""Beside the call: the error of a component that a person can mend."""
+
+
+class StageCall(Fields):
+    """What a stage is asked to do; its parameters are in `params.yaml`."""
+
+    stage: str
+    inputs: dict[str, Path]
+    output: Path
+    fingerprint: str
+
+
+class Answer(Fields):
+    """A stage's report, as its record keeps it."""
+
+    report: dict[str, Any]
+    headline: str
+
+
+def carry_out(component: Component, context: Context, call: StageCall) -> Answer:
+    """Runs the component in this process."""
+    report: Report = component.run(context, **call.inputs, output=call.output)  # type: ignore[attr-defined]
+    return Answer(report=report.model_dump(mode="json"), headline=report.headline())
+
+
+def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer:
+    """Has a job carry it out, unless one did before, and puts its output in place.
+
+    Raises the component's own error as `MartletError`, `WorkerFailed` where the job ended otherwise.
+    """
+    folder = context.scratch / "door"  # apart from the component's own files
+    result, call_file = folder / "result", folder / "call.json"
+    if not result.exists():
+        # inputs stay relative to the workspace, which the job works in too: messages name them as they do here
+        write_text(call_file, call.model_copy(update={"output": result}).model_dump_json(indent=2))
+        refusal = folder / REFUSAL
+        refusal.unlink(missing_ok=True)
+        try:
+            jobs.run("components.stage_job", [str(call_file)], processes=1, environment={})
+        except WorkerFailed:
+            if refusal.exists():
+                raise MartletError(refusal.read_text(encoding="utf-8")) from None
+            raise
+    link_files(result / "output", call.output)
+    return Answer.model_validate_json((result / "answer.json").read_bytes())
+
+
+def main(path: Path) -> None:
+    """Carries the call out; the result appears when it is whole."""
+    call = StageCall.model_validate_json(path.read_bytes())
+    if call.output.exists():
+        return  # the job was started again although it had come to its end
+    component = component_of(load_params(Path("params.yaml")), call.stage)
+    context = build_context(Settings(), call.stage, call.fingerprint)
+    partial = call.output.with_name(f".{call.output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    answer = carry_out(component, context, call.model_copy(update={"output": partial / "output"}))
+    write_text(partial / "answer.json", answer.model_dump_json())
+    partial.rename(call.output)
+
+
+if __name__ == "__main__":
+    # it warns of the time limit; nothing could be saved for later, and what is left of the time may do
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    try:
+        main(Path(sys.argv[1]))
+    except MartletError as problem:
+        write_text(Path(sys.argv[1]).with_name(REFUSAL), str(problem))
+        sys.exit(f"error: {problem}")

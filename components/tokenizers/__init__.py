@@ -1,0 +1,1 @@
+"""Tokenizers of either family: loaded, compared by what they do, converted, checked."""

@@ -1,0 +1,81 @@
+"""A model folder in, its tokenizer as documents are made with it out: with the BOS that stands in front of every document.
+
+That a tokenizer names a BOS does not say that it uses it: SmolLM2 names one and puts nothing in front of a text. A
+document begins as a text does for which special tokens are asked for, so that what is trained is what is asked later.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from components.errors import InputError, TokenizerMismatch
+from components.tokenizers.fingerprint import Behaviour, behaviour_of, compare, show
+from components.tokenizers.golden_strings import FRAMED
+from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+
+
+def document_tokenizer(folder: Path) -> Tokenizer:
+    """The folder's tokenizer; its `bos` is what it puts in front, None where that is nothing. Raises as `load_tokenizer`.
+
+    Of a SentencePiece model it is the model's own BOS: `tokenizer.model` does not say whether it is put in front.
+    """
+    from components.tokenizers.byte_level import ByteLevelTokenizer
+
+    tokenizer = load_tokenizer(folder)
+    if isinstance(tokenizer, ByteLevelTokenizer):
+        return replace(tokenizer, bos=_backend_bos(tokenizer.backend, folder / "tokenizer.json"))
+    return tokenizer
+
+
+def folder_behaviour(folder: Path) -> Behaviour:
+    """The fingerprint of a model folder's tokenizer, on which its files agree.
+
+    Raises `TokenizerMismatch` where `tokenizer.model` and `tokenizer.json` are two tokenizers: the one would be trained with,
+    the other asked with. Raises `InputError` as `load_tokenizer` does.
+    """
+    behaviour = behaviour_of(document_tokenizer(folder))
+    model, converted = folder / "tokenizer.model", folder / "tokenizer.json"
+    if model.exists() and converted.exists():
+        tokenizer = _read_converted(folder)
+        compare(
+            behaviour, behaviour_of(tokenizer), made=str(model), where=str(converted), tokenizer=tokenizer,
+            remedy="Take both from one place, or delete tokenizer.json: training writes it from tokenizer.model.",
+        )
+    return behaviour
+
+
+def bos_in_front(plain: Sequence[int], asked: Sequence[int], where: str) -> int | None:
+    """The BOS that a tokenizer puts in front, from the ids of `FRAMED` without and with special tokens asked for.
+
+    Raises `TokenizerMismatch` where these are not one piece in front or none, the text, and one piece behind or none.
+    """
+    for before in (0, 1):
+        text, behind = asked[before : before + len(plain)], asked[before + len(plain) :]
+        if list(text) == list(plain) and len(behind) <= 1:
+            return asked[0] if before else None
+    raise TokenizerMismatch(
+        f"{where}: where special tokens are asked for, {FRAMED!r} gives {show(asked, 0)}, and without them {show(plain, 0)}; "
+        "the same ids with at most a BOS in front and an EOS behind were expected. Correct its post_processor."
+    )
+
+
+def _backend_bos(backend: Any, path: Path) -> int | None:
+    """`bos_in_front` of a `tokenizers.Tokenizer`."""
+    plain, asked = (backend.encode(FRAMED, add_special_tokens=special).ids for special in (False, True))
+    return bos_in_front(plain, asked, str(path))
+
+
+def _read_converted(folder: Path) -> Tokenizer:
+    """The `tokenizer.json` that lies beside a `tokenizer.model`. Raises `InputError` where it cannot be read."""
+    from components.tokenizers.byte_level import BackendTokenizer, backend_of
+    from components.tokenizers.sentencepiece import read_proto
+
+    path = folder / "tokenizer.json"
+    try:
+        backend = backend_of(json.loads(path.read_text(encoding="utf-8")), path)
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}). Fetch it again, or delete it.") from None
+    eos = backend.token_to_id(read_proto(folder).trainer_spec.eos_piece)
+    return BackendTokenizer(backend.get_vocab_size(), _backend_bos(backend, path), eos, backend)

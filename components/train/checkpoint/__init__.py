@@ -1,0 +1,1 @@
+"""Checkpoints: written, verified, kept, read by any number of ranks, taken over from another training."""

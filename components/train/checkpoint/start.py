@@ -1,0 +1,68 @@
+"""A training's scratch folder in, where training goes on out: rank 0 looks, all ranks are told the same."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from components.errors import CheckpointRefused
+from components.formats.training_starts import note_start
+from components.train.checkpoint import store
+from components.train.contract import ORIGIN
+from components.train.parameters import Attempt
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training goes on."""
+
+    checkpoint: Path | None
+    """None: at the beginning."""
+    step: int
+    """Updates made so far."""
+
+
+BEGINNING = Start(None, 0)
+
+
+def find_start(attempt: Attempt) -> Start:
+    """The newest whole checkpoint; all ranks take part. Raises `CheckpointRefused` on all where it is another training's."""
+    told: list[Any] = [None]
+    if dist.get_rank() == 0:
+        try:
+            told = [look(attempt)]
+            note_start(attempt.scratch, told[0].step, dist.get_world_size())
+        except CheckpointRefused as error:
+            told = [str(error)]
+    dist.broadcast_object_list(told)
+    start = told[0]
+    if isinstance(start, str):
+        raise CheckpointRefused(start)
+    assert isinstance(start, Start)
+    return start
+
+
+def look(attempt: Attempt) -> Start:
+    """Clears what a crash left half-written, reads the newest checkpoint once, and says what is gone on from."""
+    folder = attempt.scratch / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    for partial in folder.glob(".saving-*"):
+        shutil.rmtree(partial)
+    found = store.newest(folder, attempt.fingerprint, attempt.workers, say)
+    if found is None:
+        (attempt.scratch / ORIGIN).unlink(missing_ok=True)
+        return BEGINNING
+    path, manifest = found
+    now, before = dist.get_world_size(), manifest.processes
+    elsewhere = f" (written by {before} processes, read by {now})" if now != before else ""
+    say(f"going on from {path.name}, {manifest.step:,} of {attempt.training.steps:,} steps are done{elsewhere}")
+    return Start(path, manifest.step)
+
+
+def say(text: str) -> None:
+    """Prints one line at once: standard output is what the stage's reader sees."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,99 @@
+"""Trainings that differ in `skip_batches` alone in, the newest checkpoint from before the two part out, under this one's name.
+
+Up to the first update that they make with different batches they are one computation: what the other one saved there is what
+this one would have saved. Its files are shared, not copied, and its own training is not touched: it may be going on, or be
+removed, while this one looks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.data.batches import Skipped, batch_at
+from components.formats.files import link_files, write_json
+from components.train.checkpoint import store
+from components.train.contract import ORIGIN, Origin
+from components.train.parameters import Attempt
+
+
+def go_on_from_relative(attempt: Attempt, folders: Sequence[Path], say: Callable[[str], None]) -> None:
+    """Takes a checkpoint of one of the scratch folders over, unless this training has one of its own; says which, or why none.
+
+    `folders` are of trainings with the same data and parameters but for `skip_batches`: who calls answers for that.
+    """
+    own = attempt.scratch / "checkpoints"
+    if any(own.glob("step-*")):
+        return
+    (attempt.scratch / ORIGIN).unlink(missing_ok=True)
+    relatives = [relative for folder in folders if (relative := read_attempt(folder))]
+    for _, path, relative in sorted(shared_checkpoints(attempt, relatives), key=lambda found: found[0], reverse=True):
+        if take_over(path, relative, attempt, say):
+            say(f"going on from {path.name} of {described(attempt, relative)}")
+            return
+    for relative in relatives:
+        saved = ", ".join(path.name for path in sorted((relative.scratch / "checkpoints").glob("step-*"))) or "none"
+        them = described(attempt, relative)
+        say(f"starting from the beginning: of {them}, no whole checkpoint from before is left ({saved})")
+
+
+def read_attempt(folder: Path) -> Attempt | None:
+    """What a scratch folder's training was asked; None where it is gone, or was asked by another version of this program."""
+    try:
+        relative = Attempt.model_validate_json((folder / "attempt.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return relative.model_copy(update={"scratch": folder})  # it may have been moved
+
+
+def shared_checkpoints(attempt: Attempt, relatives: Sequence[Attempt]) -> Iterator[tuple[int, Path, Attempt]]:
+    """The steps and folders of every checkpoint that a relative made before it parts from this training."""
+    for relative in relatives:
+        end = parting(attempt, relative)
+        for path in (relative.scratch / "checkpoints").glob("step-*"):
+            if (step := int(path.name.removeprefix("step-"))) <= end:
+                yield step, path, relative
+
+
+def parting(one: Attempt, other: Attempt) -> int:
+    """The first update that the two make with different batches; the number of all where there is none."""
+    return first_difference(one.training.steps, one.training.skip_batches, other.training.skip_batches)
+
+
+def first_difference(steps: int, one: Skipped, other: Skipped) -> int:
+    """The first update, of so many, whose batch is another where other batches are skipped; `steps` where none is."""
+    return next((step for step in range(steps) if batch_at(step, one) != batch_at(step, other)), steps)
+
+
+def take_over(path: Path, relative: Attempt, attempt: Attempt, say: Callable[[str], None]) -> bool:
+    """Puts a relative's checkpoint under its name in this training's folder; False where it is damaged (said) or gone."""
+    manifest = store.read_manifest(path)
+    if manifest is None or manifest.fingerprint != relative.fingerprint:
+        return False
+    saving = store.saving_path(attempt.scratch / "checkpoints", manifest.step)
+    try:
+        link_files(path, saving)
+    except FileNotFoundError:  # removed meanwhile, for a newer one or with its whole training
+        return False
+    if damage := store.damage_of(saving, manifest.files, attempt.workers):
+        say(f"{path} is damaged ({damage}); trying the one before")
+        return False
+    origin = Origin(fingerprint=relative.fingerprint, step=manifest.step)
+    write_json(attempt.scratch / ORIGIN, origin.model_dump(mode="json"))
+    own = manifest.model_copy(update={"fingerprint": attempt.fingerprint})
+    store.commit(saving, store.checkpoint_path(saving.parent, manifest.step), own)
+    return True
+
+
+def described(attempt: Attempt, relative: Attempt) -> str:
+    """The relative, and where it parts from this training."""
+    theirs = [list(each) for each in relative.training.skip_batches]
+    end = parting(attempt, relative)
+    until = f"which parts from this one at step {end:,}" if end < attempt.training.steps else "which takes the same batches"
+    return f"the training {relative.fingerprint[:16]} (skip_batches: {theirs}), {until}"
+
+
+def read_origin(scratch: Path) -> Origin | None:
+    """Which other training's checkpoint a training went on from; None where it began at the beginning."""
+    path = scratch / ORIGIN
+    return Origin.model_validate_json(path.read_bytes()) if path.exists() else None

@@ -1,0 +1,121 @@
+"""A model in, a DeepSpeed engine out; and the process group that it talks through."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import deepspeed
+import deepspeed.ops
+import torch
+import torch.distributed as dist
+
+from components.data.batches import BatchPlan
+from components.train.parameters import Kernels, Training
+
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+"""A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""
+BUCKET_ELEMENTS = {"cpu": 2_000_000, "cuda": 500_000_000}
+"""DeepSpeed's default is 5e8; on a CPU such buckets made steps ten times slower where torch fills new memory."""
+
+
+@contextmanager
+def open_process_group() -> Iterator[None]:
+    """Joins the other ranks at MARTLET_RENDEZVOUS, and makes torch deterministic."""
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "nccl"
+    dist.init_process_group(
+        backend, init_method=os.environ["MARTLET_RENDEZVOUS"], rank=rank, world_size=world, timeout=COLLECTIVE_TIMEOUT
+    )
+    # an operator of inference only, which would be compiled here for over a minute
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+    yield
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def device() -> torch.device:
+    """Where this rank computes."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def deepspeed_config(training: Training, plan: BatchPlan) -> dict[str, Any]:
+    """The training as DeepSpeed's JSON. The optimizer, its rates and the loss are ours."""
+    bucket, pure = BUCKET_ELEMENTS[device().type], training.precision == "pure_bf16"
+    return {
+        "train_batch_size": plan.global_batch_size,
+        "train_micro_batch_size_per_gpu": plan.micro_batch_size,
+        "gradient_accumulation_steps": plan.accumulation,
+        "gradient_clipping": training.gradient_clipping,
+        "steps_per_print": 10**9,
+        "bf16": {
+            "enabled": training.precision != "fp32",
+            "check_grad_overflow": False,  # a norm that is no number ends the run, in any precision
+            "bf16_master_weights_and_grads": pure,
+            "bf16_optimizer_states": pure,
+        },
+        "data_types": {"grad_accum_dtype": "bf16" if pure else "fp32"},
+        "communication_data_type": "bf16" if pure else "fp32",
+        "zero_optimization": {
+            "stage": training.zero_stage,
+            "overlap_comm": False,
+            "contiguous_gradients": device().type == "cuda",  # against fragmented memory; on a CPU one copy too many
+            "reduce_bucket_size": bucket,
+            "allgather_bucket_size": bucket,
+            "stage3_prefetch_bucket_size": bucket // 10,
+            "stage3_param_persistence_threshold": 0,
+            "stage3_gather_16bit_weights_on_model_save": True,
+        },
+    }
+
+
+@contextmanager
+def sharded_construction(training: Training, plan: BatchPlan) -> Iterator[None]:
+    """With ZeRO-3, a model read from a folder within the block is sharded as it is read: no rank ever holds it whole.
+
+    A model drawn from the seed is built whole, so that its weights are the same at every ZeRO stage. This is
+    transformers' way; `deepspeed.zero.Init` around a model class leaves wrong or uninitialised weights.
+    """
+    kept = None
+    if training.zero_stage == 3 and training.architecture is None:
+        from transformers.integrations import HfDeepSpeedConfig
+
+        kept = HfDeepSpeedConfig(deepspeed_config(training, plan))
+    yield
+    del kept
+
+
+def parameter_groups(model: torch.nn.Module, training: Training) -> list[dict[str, Any]]:
+    """The parameters that weight decay pulls at, and (for `decay: matrices`) those that it leaves alone: norms."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if training.decay == "all":
+        return [{"params": parameters, "weight_decay": training.weight_decay}]
+    # ZeRO-3 leaves empty shards behind; ds_shape is the whole parameter's
+    matrices = [len(getattr(parameter, "ds_shape", parameter.shape)) >= 2 for parameter in parameters]
+    pairs = list(zip(parameters, matrices, strict=True))
+    return [
+        {"params": [parameter for parameter, matrix in pairs if matrix], "weight_decay": training.weight_decay},
+        {"params": [parameter for parameter, matrix in pairs if not matrix], "weight_decay": 0.0},
+    ]
+
+
+def build_engine(model: torch.nn.Module, training: Training, plan: BatchPlan, kernels: Kernels) -> Any:
+    """The engine, with a plain torch AdamW: DeepSpeed's own would be compiled at first use."""
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, training), lr=training.learning_rate, betas=training.adam_betas, eps=training.adam_epsilon,
+        # in pure_bf16 every intermediate is rounded, as in Swallow's; the fused kernel would compute an update in fp32
+        fused=training.precision != "pure_bf16",
+    )  # fmt: skip
+    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=deepspeed_config(training, plan))
+    if kernels.compile:
+        engine.compile()
+    engine.train()
+    return engine

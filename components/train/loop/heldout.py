@@ -1,0 +1,80 @@
+"""An engine and held-out text in, bits per byte by language out: at the start, with every checkpoint and at the end.
+
+The engine's own weights are measured where they are, as they are. Batches of windows are dealt over the ranks, and every rank
+makes as many forward passes, for ZeRO-3 gathers the weights in all of them together. Nothing is drawn at random, and nothing
+that training goes on with is touched.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.nn.functional import cross_entropy
+
+from components.data.heldout_tokens import Window, read_windows
+from components.data.token_shards import TokenShards
+from components.train.loop.losses import UNCOUNTED
+from components.train.metrics import HELDOUT, HELDOUT_BEFORE, Line
+from components.train.parameters import Attempt
+
+
+class Heldout:
+    """The held-out text of a training's tokens, and when it is measured."""
+
+    def __init__(self, attempt: Attempt, engine: Any, shards: TokenShards) -> None:
+        """Reads the windows; all ranks read all of them."""
+        index, training = shards.index, attempt.training
+        self.engine, self.steps, self.every = engine, training.steps, training.checkpoint_every_steps
+        self.texts, behaviour = index.heldout, index.behaviour
+        assert behaviour.eos is not None, "`pack` ends every document with it"
+        frame, length = (behaviour.bos, behaviour.eos), training.sequence_length
+        windows = [each for text in self.texts for each in read_windows(shards.folder, text, index.dtype, frame, length)]
+        windows.sort(key=lambda window: -len(window.tokens))  # like beside like: less of a batch is padding
+        size = attempt.micro_batch_size
+        self.batches = [windows[first : first + size] for first in range(0, len(windows), size)]
+
+    def before(self, step: int) -> Line:
+        """For the line of the first update: what the weights were worth that training began with."""
+        return {HELDOUT_BEFORE: self.measure()} if self.texts and step == 0 else {}
+
+    def after(self, step: int) -> Line:
+        """For the line of update `step`, where a checkpoint follows it or it is the last one."""
+        due = (step + 1) % self.every == 0 or step + 1 == self.steps
+        return {HELDOUT: self.measure()} if self.texts and due else {}
+
+    def measure(self) -> dict[str, float]:
+        """Bits per byte by language; all ranks take part, and all return the same."""
+        rank, processes = dist.get_rank(), dist.get_world_size()
+        languages = [text.language for text in self.texts]
+        nats = torch.zeros(len(languages), dtype=torch.float64, device=self.engine.device)
+        self.engine.eval()
+        for first in range(0, len(self.batches), processes):
+            mine = first + rank
+            # a rank without a batch passes one through all the same, and forgets it
+            found = self._nats(self.batches[min(mine, len(self.batches) - 1)], languages)
+            if mine < len(self.batches):
+                nats += found
+        self.engine.train()
+        dist.all_reduce(nats)
+        pairs = zip(self.texts, nats.tolist(), strict=True)
+        return {text.language: round(value / math.log(2) / text.bytes, 6) for text, value in pairs}
+
+    @torch.no_grad()
+    def _nats(self, batch: Sequence[Window], languages: Sequence[str]) -> torch.Tensor:
+        """What the scored tokens of a batch cost, (languages), in fp64."""
+        # padding stands right, where causal attention is blind
+        longest = max(len(window.tokens) for window in batch)
+        tokens = torch.zeros(len(batch), longest, dtype=torch.int64)
+        targets = torch.full_like(tokens, UNCOUNTED)
+        for row, window in enumerate(batch):
+            tokens[row, : len(window.tokens)] = torch.from_numpy(window.tokens)
+            targets[row, : len(window.tokens)] = tokens[row, : len(window.tokens)]
+        tokens, targets = tokens.to(self.engine.device), targets[:, 1:].to(self.engine.device)
+        with torch.compiler.set_stance("force_eager"):  # other lengths would make the training's graph a slower one
+            logits = self.engine(input_ids=tokens[:, :-1], use_cache=False).logits
+        each = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=UNCOUNTED, reduction="none")
+        rows = each.reshape(len(batch), -1).double().sum(dim=1)
+        places = torch.tensor([languages.index(window.language) for window in batch], device=rows.device)
+        return rows.new_zeros(len(languages)).index_add(0, places, rows)

@@ -1,0 +1,84 @@
+"""A shape or a model folder in, a transformers model out."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, MixtralConfig
+
+from components.data.token_shards import TokenIndex
+from components.train.loop.kernels import check_kernels
+from components.train.parameters import Architecture, Kernels, Training
+
+RMS_NORM_EPSILON = 1e-5
+INITIAL_DEVIATION = 0.02
+"""Both as Mistral-7B-v0.1 and Mixtral-8x7B-v0.1 have them; transformers' own default epsilon is another."""
+
+
+def build_config(training: Training, model: Path, index: TokenIndex) -> Any:
+    """The model's configuration, as it is trained and exported."""
+    if training.architecture is None:
+        config = AutoConfig.from_pretrained(model)
+        config.max_position_embeddings = training.maximum_positions
+    else:
+        config = config_of(training.architecture, training.maximum_positions, index)
+    if training.router_auxiliary_loss is not None:
+        config.router_aux_loss_coef = training.router_auxiliary_loss
+    return config
+
+
+def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) -> Any:
+    """A Mistral's or a Mixtral's configuration of this shape, with the tokenizer's vocabulary."""
+    common = {
+        "vocab_size": index.behaviour.pieces,
+        "hidden_size": shape.hidden_size,
+        "intermediate_size": shape.intermediate_size,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.key_value_heads,
+        "max_position_embeddings": maximum_positions,
+        "sliding_window": shape.sliding_window,
+        "tie_word_embeddings": shape.tie_word_embeddings,
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
+        "rms_norm_eps": RMS_NORM_EPSILON,
+        "initializer_range": INITIAL_DEVIATION,
+        "bos_token_id": index.behaviour.bos,
+        "eos_token_id": index.behaviour.eos,
+    }
+    if shape.experts is None:
+        return MistralConfig(**common)
+    return MixtralConfig(**common, num_local_experts=shape.experts, num_experts_per_tok=shape.experts_per_token)
+
+
+def build_model(training: Training, model: Path, config: Any, kernels: Kernels) -> torch.nn.Module:
+    """The model, the same on every rank: read from the folder, or drawn from the seed (also the same at any stage).
+
+    Raises `InputError` where the machine lacks what the site's kernels need.
+    """
+    check_kernels(kernels, cuda=torch.cuda.is_available())
+    how = {
+        "dtype": torch.float32 if training.precision == "fp32" else torch.bfloat16,
+        "attn_implementation": kernels.attention_implementation,
+    }
+    if training.architecture is None:
+        network = AutoModelForCausalLM.from_pretrained(model, config=config, **how)
+    else:
+        torch.manual_seed(training.seed)
+        network = AutoModelForCausalLM.from_config(config, **how)
+    if kernels.fused_kernels:
+        fuse(network)
+    if training.activation_checkpointing:
+        network.activation_checkpointing_enable({"use_reentrant": False})
+    result: torch.nn.Module = network
+    return result
+
+
+
+def fuse(network: Any) -> None:
+    """Puts Liger's kernels in place of norms, rotary positions and gated layers.
+
+    Its fused cross-entropy stays out: it shifts labels itself, and knows no masked target of ours.
+    """
+    from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+    _apply_liger_kernel_to_instance(network, cross_entropy=False, fused_linear_cross_entropy=False)

@@ -1,0 +1,145 @@
+"""What the trainer hands to its worker processes, and what they leave for it: two small files in the scratch folder.
+
+Nothing in an attempt says how many processes there are or how far training is: the same file serves every start.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from components.base import Fields
+from components.models.summary import Shape
+
+
+class Architecture(Fields):
+    """The shape of a Mistral, or of a Mixtral where it has experts; the vocabulary is the tokenizer's."""
+
+    hidden_size: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    key_value_heads: int = Field(gt=0)
+    rope_theta: float = Field(gt=0)
+    sliding_window: int | None
+    tie_word_embeddings: bool
+    experts: int | None = Field(gt=1)
+    experts_per_token: int | None = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Architecture":
+        if self.hidden_size % self.heads or self.heads % self.key_value_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}, "
+                f"and heads of key_value_heads {self.key_value_heads}"
+            )
+        if (self.experts is None) != (self.experts_per_token is None):
+            raise ValueError("experts and experts_per_token are both numbers (Mixtral) or both null (Mistral)")
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        """Its sizes, as a model's `config.json` gives them."""
+        sizes = self.model_dump(exclude={"rope_theta"})
+        return Shape(head_dimension=self.hidden_size // self.heads, **sizes)
+
+
+class Keep(Fields):
+    """Which checkpoints are kept; the others are removed when a newer one is whole."""
+
+    last: int = Field(gt=0)
+    """The newest so many."""
+    every_steps: int | None = Field(gt=0)
+    """Besides, every one whose number of steps this divides, for good; null: none."""
+    best: bool
+    """Besides, the one with the lowest bits per byte of held-out text, on average over `pack.heldout_characters`' languages."""
+
+
+class Training(Fields):
+    """How the weights are trained: everything of the trainer's fields that its worker needs."""
+
+    architecture: Architecture | None
+    """None: the weights come from the model folder."""
+    maximum_positions: int = Field(gt=0)
+    sequence_length: int = Field(gt=0)
+    attention: Literal["across_documents", "within_documents"]
+    """Whether a sample's documents see each other, as Swallow's did (Megatron packing, no reset), or each begins anew at
+    position 0 and sees itself alone."""
+    loss_after_eos: bool
+    """Whether the target that follows an EOS, which is the next document's first token, counts, as Swallow's did."""
+    z_loss: float | None = Field(gt=0)
+    """The coefficient of the mean of logsumexp(logits)², which keeps logits from drifting (PaLM took 1e-4); null: none."""
+    global_batch_size: int = Field(gt=0)
+    steps: int = Field(gt=0)
+    skip_batches: tuple[tuple[int, int], ...]
+    """Ranges of global batches, first and last, that are not trained on: the order of the data continues behind them."""
+    learning_rate: float = Field(gt=0)
+    minimum_learning_rate: float = Field(ge=0)
+    warmup_steps: int = Field(ge=0)
+    adam_betas: tuple[float, float]
+    adam_epsilon: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    decay: Literal["all", "matrices"]
+    """What weight decay pulls at: every parameter, as Swallow did, or the matrices (not the norms)."""
+    gradient_clipping: float = Field(gt=0)
+    precision: Literal["bf16", "pure_bf16", "fp32"]
+    """bf16 keeps fp32 master weights and moments, and adds gradients up in fp32; pure_bf16 has nothing in fp32, as
+    Swallow-MS was trained."""
+    zero_stage: Literal[1, 2, 3]
+    activation_checkpointing: bool
+    router_auxiliary_loss: float | None = Field(gt=0)
+    """The coefficient of Mixtral's load-balancing loss; null: none."""
+    checkpoint_every_steps: int = Field(gt=0)
+    keep_checkpoints: Keep
+    seed: int = Field(ge=0)
+
+    @field_validator("skip_batches")
+    @classmethod
+    def _in_order(cls, ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        """One way to write a set of batches: the same training has the same parameters."""
+        after = 0
+        for first, last in ranges:
+            if not after <= first <= last:
+                raise ValueError(
+                    f"[{first}, {last}] must be the first and last number of global batches (from 0), and leave a batch "
+                    "between it and the range before; write neighbours as one range"
+                )
+            after = last + 2
+        return ranges
+
+
+class Kernels(Fields):
+    """By which code the site computes the same thing: losses and gradients differ by rounding alone."""
+
+    attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
+    compile: bool
+    fused_kernels: bool
+
+
+class Attempt(Fields):
+    """A training run as its worker is told it, as `attempt.json`."""
+
+    training: Training
+    model: Path
+    tokens: Path
+    output: Path
+    """The folder that appears, whole, when training has finished."""
+    scratch: Path
+    metrics: Path
+    fingerprint: str
+    micro_batch_size: int
+    workers: int
+    """Threads that may read files at once."""
+    kernels: Kernels
+    asynchronous_checkpoints: bool
+    accelerator_tflops: float | None
+
+
+class Outcome(Fields):
+    """How an attempt ended, as `outcome.json`; absent where the worker died."""
+
+    finished: bool
+    step: int
+    """Updates made so far."""
+    signal: str | None
+    """The signal that stopped it."""

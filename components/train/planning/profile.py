@@ -1,0 +1,105 @@
+"""A training's fields, a model's outline and a site in; how long its steps take and what they hold, measured, out.
+
+The trainer's own processes, engine and batches, on random weights and random tokens: neither changes what is computed. Only a
+few steps are made. The state is copied as for a checkpoint, since that takes memory, but nothing is written.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from components.base import Launcher, Site
+from components.data.mixture import Mixture
+from components.data.token_shards import PackedSource, TokenIndex, token_dtype, write_index, write_order
+from components.errors import ParameterError
+from components.formats.files import write_text
+from components.models.summary import Outline, Shape
+from components.tokenizers.fingerprint import Behaviour
+from components.tokenizers.piece_bytes import write_piece_bytes
+from components.train.metrics import Line, read_lines
+from components.train.parameters import Architecture, Attempt, Kernels, Training
+
+WARM_UP = 4
+"""The first steps, which also fill caches and memory, are not timed: of the smoke's, the first took 2.5 times as long as later
+ones, the fourth still a fifth longer."""
+FEWEST, MOST = 6, 40
+"""Steps that are timed."""
+SECONDS = 15.0
+"""Once so long was timed, the fewest steps are enough: a machine's load changes from one second to the next."""
+WINDOWS = 64
+"""Samples of random tokens; they are taken again and again."""
+KEY = "0-random"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What was measured."""
+
+    step_seconds: float
+    """Median."""
+    peak_memory_mib: float
+    """Of the process that held most: on a GPU in torch's tensors, else resident."""
+    lines: list[Line]
+
+
+def rehearse(training: Training, outline: Outline, site: Site, launcher: Launcher, folder: Path) -> Rehearsal:
+    """Makes a few steps on this machine. Raises `ParameterError` where the model is not known, `WorkerFailed` at a failure."""
+    from components.train.deepspeed import ENVIRONMENT
+
+    steps = {"steps": WARM_UP + MOST, "warmup_steps": 1}
+    attempt = make_attempt(training.model_copy(update=steps), outline, site, folder)
+    write_text(folder / "attempt.json", attempt.model_dump_json())
+    launcher.run(
+        "components.train.planning.profile_worker", [str(folder / "attempt.json")], processes=site.train_processes,
+        environment=ENVIRONMENT,
+    )
+    lines = read_lines(attempt.metrics)
+    timed = [line["step_seconds"] for line in lines[WARM_UP:]]
+    return Rehearsal(median(timed), max(line["peak_memory_mib"] for line in lines), lines)
+
+
+def make_attempt(training: Training, outline: Outline, site: Site, folder: Path) -> Attempt:
+    """The training with random weights and tokens, all of it below a folder. Raises `ParameterError` as `rehearse` does."""
+    shape, vocabulary = outline.shape, outline.vocabulary
+    if shape is None or vocabulary is None:
+        raise ParameterError("the model's shape is not known before it was collected; run `martlet run` as far as that first.")
+    write_random_tokens(folder / "tokens", vocabulary, training)
+    write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are no text
+    changes = {"architecture": architecture_of(shape), "skip_batches": ()}
+    return Attempt(
+        training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
+        scratch=folder, metrics=folder / "metrics.jsonl", fingerprint="rehearsal",
+        micro_batch_size=site.train_micro_batch_size, asynchronous_checkpoints=site.asynchronous_checkpoints,
+        accelerator_tflops=site.accelerator_tflops, workers=site.workers,
+        kernels=Kernels(**{name: getattr(site, name) for name in Kernels.model_fields}),
+    )  # fmt: skip
+
+
+def architecture_of(shape: Shape) -> Architecture:
+    """The trainer's words for a shape. Raises `ParameterError` where heads have a size of their own."""
+    if shape.head_dimension * shape.heads != shape.hidden_size:
+        raise ParameterError(f"heads of {shape.head_dimension} in a model of {shape.hidden_size} cannot be rehearsed")
+    names = set(Architecture.model_fields) - {"rope_theta"}
+    return Architecture(rope_theta=10_000.0, **{name: getattr(shape, name) for name in names})
+
+
+def write_random_tokens(folder: Path, vocabulary: int, training: Training) -> None:
+    """Token shards of one source."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype, count = token_dtype(vocabulary), WINDOWS * training.sequence_length + 1
+    np.save(folder / f"{KEY}.offsets.npy", np.asarray([0, count], dtype=np.int64))
+    np.random.default_rng(0).integers(0, vocabulary, count).astype(dtype).tofile(folder / f"{KEY}.bin")
+    source = PackedSource(
+        key=KEY, text="random", weight=1.0, documents=1, tokens=count, windows=WINDOWS, bos_fraction=None,
+        eos_fraction=1.0, largest_id=vocabulary - 1, sha256="",
+    )  # fmt: skip
+    behaviour = Behaviour(
+        version=1, pieces=vocabulary, bos=None, eos=0, document=[], reachable=0, vocabulary="", golden={}
+    )
+    write_index(folder, TokenIndex(
+        version=4, sequence_length=training.sequence_length, seed=0, dtype=dtype, tokenizer="", sources=(source,),
+        heldout=(),
+        mixture=write_order(folder, Mixture.of([1.0])), behaviour=behaviour,
+    ))  # fmt: skip

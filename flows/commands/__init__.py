@@ -1,0 +1,1 @@
+"""What the `martlet` command does, one file a subject."""

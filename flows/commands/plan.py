@@ -1,0 +1,81 @@
+"""A recipe and a site in, what a run would do and take out: identity, stages, memory, time, disk, jobs."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from components.base import Component, Site
+from components.models.summary import NOTHING, Outline, read_outline
+from components.params import STAGES, Params, component_of, obstacles
+from flows.commands.plan_jobs import job_rows
+from flows.commands.runs import CONSOLE, asked
+from flows.pipeline import Pipeline
+from flows.workspace import Workspace
+from infra.local import LocalProcesses
+from infra.sites import load_site, load_slurm
+
+LOG_WIDTH = 180
+MODEL_FOLDERS = {"collect": "collect/model"}
+"""Where a stage's model is, below `artifacts/`; elsewhere in the folder of the stage's own name."""
+
+
+def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[str], *, measure: bool) -> None:
+    """Prints the run's identity, what each stage would do, and what those would take that can say it."""
+    _, workspace = asked(recipe, values, reference)
+    site = load_site(workspace.settings.site, on)
+    CONSOLE.print(f"run {workspace.run}, commit {workspace.commit[:12]}, workspace {workspace.path}", soft_wrap=True)
+    CONSOLE.print(stages_table(workspace))
+    outlines = outlines_before(workspace.params, workspace.path / "artifacts")
+    slurm = load_slurm(workspace.settings.site, on)
+    for stage, outline in outlines.items():
+        component = component_of(workspace.params, stage)
+        rows = component.forecast(outline, site)
+        if slurm is not None and stage in slurm.stages and not component.hands_on:
+            rows += job_rows(slurm.stages[stage], slurm, component.hours(outline, site))
+        print_rows(stage, rows + (rehearsed(component, outline, site) if measure else []))
+    for words in obstacles(workspace.params):
+        CONSOLE.print(f"would stop it: {words}", soft_wrap=True)
+
+
+def stages_table(workspace: Workspace) -> Table:
+    """What each stage would do."""
+    table = Table("stage", "kind", "would")
+    opened = (workspace.journal / "request.json").exists()
+    changed: set[str] = Pipeline(workspace).changed() if opened else set(STAGES)
+    for stage in STAGES:
+        kind = getattr(workspace.params, stage).kind
+        table.add_row(stage, kind, "run, or be restored from the cache" if stage in changed else "do nothing: it is done")
+    return table
+
+
+def outlines_before(params: Params, artifacts: Path) -> dict[str, Outline]:
+    """What is known of the model that each stage is given: from the files, where a stage was run, else from the recipe."""
+    outline, known = NOTHING, {}
+    for stage in STAGES:
+        known[stage] = outline
+        found = read_outline(artifacts / MODEL_FOLDERS.get(stage, stage))
+        outline = found or component_of(params, stage).outline(outline)
+    return known
+
+
+def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
+    """A small table without lines; none where there are no rows."""
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, show_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, width=None if CONSOLE.is_terminal else LOG_WIDTH).print(f"\n[bold]{title}[/bold]", table)
+
+
+def rehearsed(component: Component, outline: Outline, site: Site) -> list[tuple[str, str]]:
+    """What a rehearsal on this machine took."""
+    with tempfile.TemporaryDirectory(prefix="martlet-plan-") as folder:
+        launcher = LocalProcesses(Path(folder) / "logs", site.threads_per_process)
+        return component.rehearse(outline, site, launcher, Path(folder))

@@ -1,0 +1,108 @@
+"""A site with a Slurm in, what each stage's jobs would ask for and take, and the very script of one, out."""
+
+import shlex
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
+import yaml
+
+from components.base import Component
+from components.errors import ParameterError
+from components.formats.digests import digest_path
+from components.params import STAGES, component_of
+from components.records import Artifact, fingerprint
+from flows.commands.runs import asked
+from flows.pipeline import Pipeline, stage_environment
+from flows.workspace import Workspace
+from infra.scratch import scratch_of
+from infra.sites import load_slurm
+from infra.sites.slurm import Allocation, SlurmSite
+from infra.slurm.place import Asked, Place, request_of
+from infra.slurm.script import sbatch_text
+
+UNKNOWN = "<fingerprint>"
+"""Stands for what follows from inputs that are not there yet."""
+
+Rows = list[tuple[str, str]]
+
+
+def job_rows(wanted: Allocation, site: SlurmSite, hours: float | None) -> Rows:
+    """What a stage asks for, how many jobs that takes, one after another, and what is paid; `hours` is its computing."""
+    return [("each job", asked_words(wanted)), *cost_rows(wanted, site, hours)]
+
+
+def asked_words(wanted: Allocation) -> str:
+    """One job."""
+    fewer = "" if wanted.minimum_nodes == wanted.nodes else f" (no fewer than {wanted.minimum_nodes:,})"
+    gpus = f", {counted(wanted.gpus_per_node, 'GPU')} a node" if wanted.gpus_per_node else ""
+    where = f", partition {wanted.partition}" if wanted.partition else ""
+    return (
+        f"{counted(wanted.nodes, 'node')}{fewer} × {counted(wanted.tasks_per_node, 'task')} × "
+        f"{counted(wanted.cpus_per_task, 'core')}{gpus}{where}, at most {wanted.walltime_minutes / 60:,.3g} hours"
+    )
+
+
+def cost_rows(wanted: Allocation, site: SlurmSite, hours: float | None) -> Rows:
+    """Of all jobs together where the hours are known; else of one job at its time limit."""
+    gpus, limit = wanted.nodes * wanted.gpus_per_node, wanted.walltime_minutes / 60
+    if hours is None:
+        return [("GPU-hours", f"{paid(site, gpus * limit)}, where a job uses all its time")] if gpus else []
+    usable = limit - site.signal_seconds / 3600
+    jobs = ceil(hours / usable)
+    too_many = f"; would stop it: the site allows {site.attempts:,} (slurm.attempts)" if jobs > site.attempts else ""
+    return [
+        ("jobs in a row", f"{jobs:,}, for {hours:,.1f} hours: each computes for {usable:,.1f} and saves in the rest{too_many}"),
+        *([("GPU-hours", f"{paid(site, gpus * hours)}, without the queue, restarts and lost steps")] if gpus else []),
+    ]
+
+
+def paid(site: SlurmSite, gpu_hours: float) -> str:
+    """The hours, and the money where the site states a price."""
+    if site.price_per_gpu_hour is None:
+        return f"{gpu_hours:,.0f}"
+    return f"{gpu_hours:,.0f} at {site.price_per_gpu_hour:,.2f} {site.currency}: " \
+           f"{gpu_hours * site.price_per_gpu_hour:,.0f} {site.currency}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 node`, `16 nodes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[str], stage: str) -> str:
+    """What sbatch would be handed for this stage. Raises `ParameterError` where it would be no job."""
+    _, workspace = asked(recipe, values, reference)
+    component, name = component_of(workspace.params, stage), workspace.settings.site
+    site = load_slurm(name, on)
+    if site is None or stage not in site.stages or component.hands_on:
+        jobs = [s for s in site.stages if not component_of(workspace.params, s).hands_on] if site else []
+        there = f"Jobs are: {', '.join(jobs)}." if jobs else "It has no jobs: set MARTLET_SITE to a site with a slurm section."
+        raise ParameterError(f"{stage} is no job on the site {name}: it runs where the flow runs. {there}")
+    mark = known_fingerprint(workspace, stage, component)
+    place = Place(
+        stage=stage, run=workspace.run, fingerprint=mark, scratch=scratch_of(workspace.settings, mark),
+        workspace=workspace.path.absolute(), cancelled=workspace.journal / f"{stage}.cancelled",
+    )
+    variables = component.rank_variables if component.spreads else {}
+    request = Asked(site.stages[stage], site, variables, exclude=())
+    return sbatch_text(request_of(place, request, stage_environment(workspace, "<flow run>")))
+
+
+def known_fingerprint(workspace: Workspace, stage: str, component: Component) -> str:
+    """The stage's fingerprint where all that comes before it is done; else a word that says so."""
+    before = STAGES[: STAGES.index(stage)]
+    opened = (workspace.journal / "request.json").exists()
+    if not opened or Pipeline(workspace).changed() & set(before):
+        return UNKNOWN
+    inputs = {key: path for key, path in paths_of(workspace.path, stage).items() if key not in ("output", "record")}
+    return fingerprint(
+        component, {key: Artifact(path=path, sha256=digest_path(workspace.path / path)) for key, path in inputs.items()}
+    )
+
+
+def paths_of(folder: Path, stage: str) -> dict[str, str]:
+    """The `name=path` arguments of a stage's command."""
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    pairs = [word.partition("=") for word in shlex.split(stages[stage]["cmd"]) if "=" in word]
+    return {name: path for name, _, path in pairs}

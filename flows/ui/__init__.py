@@ -1,0 +1,1 @@
+"""Prefect's side: its page, the form's deployment, artifacts, cancellation."""

@@ -1,0 +1,1 @@
+"""MLflow: one writer that mirrors what the stages wrote to disk."""
