@@ -16,7 +16,7 @@ from benchmarks.timing import seconds
 from components.params import component_of, load_params
 from components.train.checkpoint.store import facts_of
 from components.train.loop.worker import prepare_deepspeed
-from components.train.parameters import Attempt, Kernels, Training
+from components.train.parameters import Kernels, TrainingParameters, TrainingRequest
 
 ROUNDS = 5
 KINDS = ("asynchronous", "synchronous")
@@ -73,10 +73,11 @@ def figure(name: str, mine: float, theirs: float, goal: float) -> dict[str, Any]
     }  # fmt: skip
 
 
-def training() -> Training:
+def training() -> TrainingParameters:
     """The smoke's, where it does not matter here."""
     component = component_of(load_params(Path("recipes/smoke.yaml")), "train_base")
-    return Training.model_validate({name: getattr(component, name) for name in Training.model_fields} | TRIED)
+    values = {name: getattr(component, name) for name in TrainingParameters.model_fields}
+    return TrainingParameters.model_validate(values | TRIED)
 
 
 def kernels() -> Kernels:
@@ -109,15 +110,15 @@ def saver_of(engine: Any, folder: Path, *, asynchronous: bool) -> Any:
     """As training has it."""
     import numpy as np
 
-    from components.train.checkpoint.probe import Probe
+    from components.train.checkpoint.probe import LossProbe
     from components.train.checkpoint.saver import Saver
 
-    attempt = Attempt(
+    attempt = TrainingRequest(
         training=training(), model=folder, tokens=folder, output=folder, scratch=folder, metrics=folder / "metrics.jsonl",
         fingerprint="", micro_batch_size=1, kernels=kernels(), asynchronous_checkpoints=asynchronous,
         accelerator_tflops=None, workers=1,
     )  # fmt: skip
-    return Saver(attempt, engine, Probe(engine, np.arange(LENGTH)))
+    return Saver(attempt, engine, LossProbe(engine, np.arange(LENGTH)))
 
 
 def peer(engine: Any, folder: Path) -> None:

@@ -72,7 +72,7 @@ def packer(*shares: tuple[str, float]) -> MixturePacker:
     """Packs samples as long as Swallow's."""
     mixture = [{"text": text, "weight": weight} for text, weight in shares]
     return MixturePacker.model_validate(
-        {"kind": "mixture", "version": 4, "sequence_length": SEQUENCE_LENGTH, "seed": 1, "mixture": mixture,
+        {"kind": "mixture", "version": 5, "sequence_length": SEQUENCE_LENGTH, "seed": 1, "mixture": mixture,
          "heldout_characters": {}}
     )
 

@@ -3,7 +3,7 @@
 `make bench-plan` prints one JSON line a figure; exit code 1 where one is off by more than the goal, either way. A training here
 is the trainer's own worker from its first step to its export, with checkpoints in the background and held-out text, on random
 tokens. Whatever else a machine does changes a step by more than the goal from one minute to the next: so the two run side by
-side, and the training's steps are those of the time in which the rehearsal's were timed. Both are slower than alone, alike.
+side, and the training's steps are those of the time in which the profile's were timed. Both are slower than alone, alike.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from typing import Any
 ROUNDS = 3
 GOAL = 0.15
 SHORT = {"steps": 60, "checkpoint_every_steps": 20}
-"""More steps than a rehearsal makes."""
+"""More steps than profiling makes."""
 HELDOUT_TOKENS = 2_500
 """About what 5,000 characters of each language are to the smoke's tokenizer."""
 RECIPE = Path(__file__).parents[1] / "recipes/smoke.yaml"
@@ -45,7 +45,7 @@ def side_by_side(folder: Path) -> tuple[Pair, Pair]:
 
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn, initializer=print_aside) as pool:
-        predicting, training = pool.submit(predict, folder / "rehearsal"), pool.submit(train, folder / "training")
+        predicting, training = pool.submit(predict, folder / "profile"), pool.submit(train, folder / "training")
         predicted, lines = predicting.result(), training.result()
     begin, end = predicted.lines[WARM_UP - 1]["time"], predicted.lines[-1]["time"]
     meanwhile = [line["step_seconds"] for line in lines if begin <= line["time"] <= end]
@@ -71,24 +71,24 @@ def figure(name: str, unit: str, pairs: list[Pair]) -> dict[str, Any]:
 
 
 def smoke(folder: Path) -> tuple[Any, Any, Any, Any]:
-    """The smoke's training, its model's outline, the site, and what starts ranks."""
+    """The smoke's training, its model's summary, the site, and what starts ranks."""
     from components.params import component_of, load_params
-    from flows.commands.plan import outlines_before
+    from flows.commands.plan import summaries_before
     from infra.local import LocalProcesses
     from infra.sites import load_site
 
     params, site = load_params(RECIPE), load_site("local", [])
     component: Any = component_of(params, "train")
-    outline = outlines_before(params, Path("nowhere"))["train"]
-    return component.training, outline, site, LocalProcesses(folder / "logs", site.threads_per_process)
+    summary = summaries_before(params, Path("nowhere"))["train"]
+    return component.training, summary, site, LocalProcesses(folder / "logs", site.threads_per_process)
 
 
 def predict(folder: Path) -> Any:
-    """A rehearsal, as `martlet plan --measure` makes it."""
-    from components.train.planning.profile import rehearse
+    """A profile, as `martlet plan --measure` makes it."""
+    from components.train.planning.profile import profile
 
-    training, outline, site, launcher = smoke(folder)
-    return rehearse(training, outline, site, launcher, folder)
+    training, summary, site, launcher = smoke(folder)
+    return profile(training, summary, site, launcher, folder)
 
 
 def train(folder: Path) -> list[Any]:
@@ -98,8 +98,8 @@ def train(folder: Path) -> list[Any]:
     from components.train.metrics import read_lines
     from components.train.planning.profile import make_attempt
 
-    training, outline, site, launcher = smoke(folder)
-    attempt = make_attempt(training.model_copy(update=SHORT), outline, site, folder)
+    training, summary, site, launcher = smoke(folder)
+    attempt = make_attempt(training.model_copy(update=SHORT), summary, site, folder)
     add_heldout(folder / "tokens")
     changes = {"output": folder / "model", "asynchronous_checkpoints": site.asynchronous_checkpoints}
     write_text(folder / "attempt.json", attempt.model_copy(update=changes).model_dump_json())
@@ -119,7 +119,7 @@ def add_heldout(folder: Path) -> None:
 
     index, texts = read_index(folder), []
     for language in ("ja", "en"):
-        document = np.random.default_rng(1).integers(1, index.behaviour.pieces, HELDOUT_TOKENS)
+        document = np.random.default_rng(1).integers(1, index.tokenizer_fingerprint.pieces, HELDOUT_TOKENS)
         write_source(folder, f"heldout-{language}", index.dtype, [(language, document)])
         texts.append(HeldoutText(language=language, key=f"heldout-{language}", documents=1, tokens=HELDOUT_TOKENS,
                                  characters=5_000, bytes=10_000, sha256=""))  # fmt: skip

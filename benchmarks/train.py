@@ -48,14 +48,14 @@ def alone(folder: Path) -> None:
 
 def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
     """The figures of one precision."""
-    from components.train.loop.steps import Run
+    from components.train.loop.steps import TrainingLoop
     from components.train.planning.profile import make_attempt
     from infra.sites import load_site
 
-    training, outline = smoke(precision)
+    training, summary = smoke(precision)
     site = load_site("local", ["train_processes=1"])
-    attempt = make_attempt(training, outline, site, folder)
-    run = Run(attempt)
+    attempt = make_attempt(training, summary, site, folder)
+    run = TrainingLoop(attempt)
     peer = loop(run, precision)
     lines, pairs = [], []
     for step in range(ROUNDS + WARM_UP):
@@ -79,14 +79,14 @@ def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def smoke(precision: str) -> tuple[Any, Any]:
-    """The smoke's training in another precision, and its model's outline."""
+    """The smoke's training in another precision, and its model's summary."""
     from components.params import load_params
-    from flows.commands.plan import outlines_before
+    from flows.commands.plan import summaries_before
 
     params = load_params(RECIPE)
     assert params.train.kind == "deepspeed"
     changes = {"precision": precision, "zero_stage": 1}
-    return params.train.training.model_copy(update=changes), outlines_before(params, Path("nowhere"))["train"]
+    return params.train.training.model_copy(update=changes), summaries_before(params, Path("nowhere"))["train"]
 
 
 def loop(run: Any, precision: str) -> Callable[[int], None]:

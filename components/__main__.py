@@ -18,11 +18,11 @@ from components.context import JOURNAL, build_context, jobs_of
 from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_path
 from components.params import component_of, load_params
-from components.records import Artifact, Record, fingerprint, kinship
+from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
 from infra.disk import full_disk, means_full_disk
 from infra.processes import die_with_parent
-from infra.scratch import held, mark_kinship, relatives_of, scratch_of
+from infra.scratch import held, scratch_of, warm_start_candidates, write_warm_start_key
 from infra.settings import Settings
 
 OWN_ARGUMENTS = ("output", "record")
@@ -57,19 +57,19 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     inputs = {name: path for name, path in paths.items() if name not in OWN_ARGUMENTS}
     digests = {name: Artifact(path=str(path), sha256=digest_path(path)) for name, path in inputs.items()}
     settings = Settings()
-    mark, kin = fingerprint(component, digests), kinship(component, digests)
+    mark, kin = fingerprint(component, digests), warm_start_key(component, digests)
     scratch = scratch_of(settings, mark)
-    relatives = relatives_of(settings, scratch, kin) if component.continues_over else ()
-    context = build_context(settings, stage, mark, relatives)
-    jobs = None if component.hands_on else jobs_of(settings, stage, context)
+    candidates = warm_start_candidates(settings, scratch, kin) if component.warm_start_fields else ()
+    context = build_context(settings, stage, mark, candidates)
+    jobs = None if component.is_passthrough else jobs_of(settings, stage, context)
     started, clock = datetime.now(UTC), time.monotonic()
     with held(scratch, context.journal.say), Partial(paths["output"]) as partial:
-        if component.continues_over:
-            mark_kinship(scratch, kin)
+        if component.warm_start_fields:
+            write_warm_start_key(scratch, kin)
         call = StageCall(stage=stage, inputs=inputs, output=partial, fingerprint=context.fingerprint)
         if jobs is None:
             answer = carry_out(component, context, call)
-        elif component.spreads:
+        elif component.distributed:
             answer = carry_out(component, replace(context, launcher=jobs), call)
         else:
             answer = answer_in_a_job(jobs, context, call)

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 
 class Fields(BaseModel):
@@ -28,35 +28,35 @@ class Component(Fields):
     changes results.
     """
 
-    spreads: ClassVar[bool] = False
+    distributed: ClassVar[bool] = False
     """Whether its work is done by ranks that it starts itself, on as many nodes as the site has; the others are run whole."""
 
-    hands_on: ClassVar[bool] = False
+    is_passthrough: ClassVar[bool] = False
     """Whether it only hands on what it was given, which is not worth a job."""
 
     rank_variables: ClassVar[Mapping[str, str]] = {}
     """What those ranks need in their environment, on any site."""
 
-    continues_over: ClassVar[frozenset[str]] = frozenset()
+    warm_start_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields in which two of a kind may differ, and the one still goes on from what the other has in its scratch folder."""
 
-    def obstacles(self) -> list[str]:
+    def preflight(self) -> list[str]:
         """What would stop this component, as far as it can be known before anything runs; most know nothing."""
         return []
 
-    def outline(self, before: Outline) -> Outline:
+    def model_summary(self, before: ModelSummary) -> ModelSummary:
         """What is known of the model that this stage leaves, from what is known of the one before it; most change nothing."""
         return before
 
-    def forecast(self, before: Outline, site: "Site") -> list[tuple[str, str]]:  # noqa: ARG002  (for those that know)
+    def forecast(self, before: ModelSummary, site: "Site") -> list[tuple[str, str]]:  # noqa: ARG002  (for those that know)
         """What running it takes, as names and words, given the model before it; most know nothing."""
         return []
 
-    def hours(self, before: Outline, site: "Site") -> float | None:  # noqa: ARG002
+    def hours(self, before: ModelSummary, site: "Site") -> float | None:  # noqa: ARG002
         """How long its ranks compute on that site, given the model before it; None where that cannot be reckoned."""
         return None
 
-    def rehearse(self, before: Outline, site: "Site", launcher: "Launcher", folder: Path) -> list[tuple[str, str]]:  # noqa: ARG002
+    def profile(self, before: ModelSummary, site: "Site", launcher: "Launcher", folder: Path) -> list[tuple[str, str]]:  # noqa: ARG002
         """Tries out in an empty folder for some seconds what running it takes here; most have nothing to try."""
         return []
 
@@ -163,8 +163,8 @@ class Context:
     """Survives a retry of this very stage with these very inputs and parameters; checkpoints live here."""
     fingerprint: str
     """SHA-256 over the component's parameters and its inputs: what `scratch` belongs to."""
-    relatives: tuple[Path, ...]
-    """Scratch folders of the same component with the same inputs, but for `continues_over`: to read, and gone at any moment."""
+    warm_start_candidates: tuple[Path, ...]
+    """Scratch folders of the same component with the same inputs, but for `warm_start_fields`: to read; gone at any moment."""
     journal: Journal
     launcher: Launcher
     debian: PackageArchive

@@ -21,14 +21,14 @@ JOURNAL = Path("journal")
 """Of the workspace, which is the current folder."""
 
 
-def build_context(settings: Settings, stage: str, mark: str, relatives: tuple[Path, ...] = ()) -> Context:
-    """With processes of this machine; `mark` is the stage's fingerprint, `relatives` are as `Context` has them."""
+def build_context(settings: Settings, stage: str, mark: str, candidates: tuple[Path, ...] = ()) -> Context:
+    """With processes of this machine; `mark` is the stage's fingerprint, `candidates` are as `Context` has them."""
     site = load_site(settings.site)
     return Context(
         site=site,
         scratch=scratch_of(settings, mark),
         fingerprint=mark,
-        relatives=relatives,
+        warm_start_candidates=candidates,
         journal=LineJournal(JOURNAL.absolute() / f"{stage}.metrics.jsonl"),
         launcher=LocalProcesses(JOURNAL.absolute() / f"{stage}.logs", site.threads_per_process),
         debian=DebianPackages(settings.downloads / "debian"),

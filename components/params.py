@@ -11,25 +11,25 @@ import yaml
 from pydantic import Field, ValidationError
 
 from components.base import Component, Fields
-from components.clean.passthrough import KeepPages
+from components.clean.passthrough import PassthroughCleaner
 from components.clean.swallow import SwallowCleaner
 from components.collect.warc import WarcCollector
 from components.errors import ParameterError
 from components.evaluate.lm_eval import LMEvaluator
 from components.expand.byte_level import ByteLevelExpander
-from components.expand.passthrough import KeepVocabulary
+from components.expand.passthrough import PassthroughExpander
 from components.expand.sentencepiece import SentencePieceExpander
 from components.pack.mixture import MixturePacker
-from components.pack.passthrough import KeepUnpacked
+from components.pack.passthrough import PassthroughPacker
 from components.publish.folder import FolderPublisher
 from components.train.deepspeed import DeepSpeedTrainer
-from components.train.passthrough import KeepWeights
+from components.train.passthrough import PassthroughTrainer
 
 Collect: TypeAlias = WarcCollector
-Clean = Annotated[SwallowCleaner | KeepPages, Field(discriminator="kind")]
-Expand = Annotated[SentencePieceExpander | ByteLevelExpander | KeepVocabulary, Field(discriminator="kind")]
-Pack = Annotated[MixturePacker | KeepUnpacked, Field(discriminator="kind")]
-Train = Annotated[DeepSpeedTrainer | KeepWeights, Field(discriminator="kind")]
+Clean = Annotated[SwallowCleaner | PassthroughCleaner, Field(discriminator="kind")]
+Expand = Annotated[SentencePieceExpander | ByteLevelExpander | PassthroughExpander, Field(discriminator="kind")]
+Pack = Annotated[MixturePacker | PassthroughPacker, Field(discriminator="kind")]
+Train = Annotated[DeepSpeedTrainer | PassthroughTrainer, Field(discriminator="kind")]
 Evaluate: TypeAlias = LMEvaluator
 Publish: TypeAlias = FolderPublisher
 
@@ -74,9 +74,9 @@ def read_yaml(path: Path) -> object:
         raise ParameterError(f"{path} is not YAML: {error}") from None
 
 
-def obstacles(params: Params) -> list[str]:
+def preflight(params: Params) -> list[str]:
     """What would stop a run in a stage days from now, as far as it is known already."""
-    return [f"{stage}: {words}" for stage in STAGES for words in component_of(params, stage).obstacles()]
+    return [f"{stage}: {words}" for stage in STAGES for words in component_of(params, stage).preflight()]
 
 
 def component_of(params: Params, section: str) -> Component:

@@ -62,9 +62,9 @@ def read_record(folder: Path) -> Record:
         raise InputError(f"{path} is not a record of this version of Martlet: {error}. Run the stage again.") from None
 
 
-def kinship(component: Component, inputs: dict[str, Artifact]) -> str:
-    """A fingerprint without the fields that the component `continues_over`: equal for those that may go on from each other."""
-    return digest_call(component, inputs, component.continues_over)
+def warm_start_key(component: Component, inputs: dict[str, Artifact]) -> str:
+    """A fingerprint without the component's `warm_start_fields`: equal if one may start from the other's checkpoints."""
+    return digest_call(component, inputs, component.warm_start_fields)
 
 
 def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:

@@ -104,9 +104,9 @@ def check(
     limit: Annotated[int, typer.Option(min=1, help="characters of each text")] = 2_000_000,
 ) -> None:
     """Measure a tokenizer, compare it with its base, and say whether it can be trusted: exit code 1 where it cannot."""
-    from flows.commands.tokenizers import Asked, check_tokenizer_folder
+    from flows.commands.tokenizers import TokenizerCheckRequest, check_tokenizer_folder
 
-    if not check_tokenizer_folder(Asked(path, base, text, fuzz, output, limit)):
+    if not check_tokenizer_folder(TokenizerCheckRequest(path, base, text, fuzz, output, limit)):
         raise typer.Exit(1)
 
 

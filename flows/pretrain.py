@@ -17,9 +17,9 @@ from flows.display import Display
 from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
-from flows.ui.artifacts import Board, put_artifact
+from flows.ui.artifacts import PrefectArtifacts, put_artifact
 from flows.ui.cancellation import is_cancelled
-from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_obstacles, seal
+from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight, seal
 from infra import git
 from infra.journal import JOB_MARK, MARK
 from infra.scratch import discard, scratch_of
@@ -27,14 +27,14 @@ from infra.settings import Settings
 from infra.tracking.writer import tracked
 
 
-class Run:
+class PretrainRun:
     """What the stages of one flow run share."""
 
-    def __init__(self, workspace: Workspace, lock: int, display: Display, board: Board) -> None:
+    def __init__(self, workspace: Workspace, lock: int, display: Display, artifacts: PrefectArtifacts) -> None:
         self.workspace = workspace
         self.lock = lock
         self.display = display
-        self.board = board
+        self.artifacts = artifacts
         self.pipeline = Pipeline(workspace)
         self.results: dict[str, StageResult] = {}
         self.started = time.monotonic()
@@ -59,11 +59,11 @@ def pretrain(request: Request) -> Summary:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def reproduce(run: Run, stage: str) -> StageResult:
+def reproduce(run: PretrainRun, stage: str) -> StageResult:
     """Has DVC reproduce one stage, unless nothing changed. Raises `StageFailed` with the stage's own message."""
     logger, clock = get_run_logger(), time.monotonic()
     run.display.begin(stage)
-    run.board.begin(stage, UUID(runtime.task_run.id))
+    run.artifacts.begin(stage, UUID(runtime.task_run.id))
     if run.pipeline.unchanged(stage):
         result = StageResult(outcome="unchanged", seconds=time.monotonic() - clock)
     else:
@@ -71,7 +71,7 @@ def reproduce(run: Run, stage: str) -> StageResult:
 
         def line(text: str) -> None:
             run.display.line(stage, text)
-            run.board.line(text)
+            run.artifacts.line(text)
             if not text.startswith((MARK, JOB_MARK)):
                 logger.info("%s", text)
 
@@ -79,7 +79,7 @@ def reproduce(run: Run, stage: str) -> StageResult:
     run.results[stage] = result
     show_pages(run, stage)
     run.display.end(stage, result.outcome, result.seconds)
-    run.board.end(result.outcome, result.seconds)
+    run.artifacts.end(result.outcome, result.seconds)
     return result
 
 
@@ -88,31 +88,31 @@ def is_wanted(interruption: BaseException) -> bool:
     return isinstance(interruption, KeyboardInterrupt) or is_cancelled(UUID(str(runtime.flow_run.id)))
 
 
-def show_pages(run: Run, stage: str) -> None:
+def show_pages(run: PretrainRun, stage: str) -> None:
     """Puts the Markdown pages of a stage's result on Prefect's page, whether it ran now or before."""
     for page in sorted((run.workspace.path / "artifacts" / stage).glob("*.md")):
-        run.board.markdown(f"{stage}-{page.stem}", page.read_text(encoding="utf-8"), UUID(runtime.task_run.id))
+        run.artifacts.markdown(f"{stage}-{page.stem}", page.read_text(encoding="utf-8"), UUID(runtime.task_run.id))
 
 
 @contextmanager
-def opened(request: Request) -> Iterator[Run]:
+def opened(request: Request) -> Iterator[PretrainRun]:
     """The run's workspace, locked, with its one MLflow run followed by its one writer."""
     settings = Settings()
     workspace = plan_workspace(request, git.root_of(Path.cwd()), settings)
-    refuse_obstacles(workspace)
+    refuse_preflight(workspace)
     flow_run = UUID(runtime.flow_run.id)
     with (
         locked(workspace) as lock, Display() as display,
-        Board(workspace.run, workspace.journal, flow_run, put_artifact) as board,
+        PrefectArtifacts(workspace.run, workspace.journal, flow_run, put_artifact) as artifacts,
     ):
         open_workspace(workspace, request)
-        run = Run(workspace, lock, display, board)
+        run = PretrainRun(workspace, lock, display, artifacts)
         refuse_cluster(workspace, run.pipeline.changed)
         with tracked(workspace.path, workspace.run, str(runtime.flow_run.id)):
             yield run
 
 
-def finish(run: Run) -> Summary:
+def finish(run: PretrainRun) -> Summary:
     """Copies the results to the remote, seals the run and says what came of it."""
     run.pipeline.push()
     run.pipeline.close()
@@ -121,5 +121,5 @@ def finish(run: Run) -> Summary:
     for stage in STAGES:  # a sealed result needs no checkpoint
         discard(scratch_of(run.workspace.settings, read_record(run.workspace.records / stage).fingerprint))
     summary = summary.model_copy(update={"tag": tag})
-    run.board.markdown("summary", summary.markdown(), None)
+    run.artifacts.markdown("summary", summary.markdown(), None)
     return summary

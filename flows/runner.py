@@ -20,7 +20,7 @@ def run_flow(request: Request) -> Summary:
     from prefect.client.orchestration import get_client
 
     from flows.pretrain import pretrain
-    from flows.ui.cancellation import Watch
+    from flows.ui.cancellation import CancellationWatch
 
     with get_client(sync_client=True) as client:
         try:
@@ -30,7 +30,7 @@ def run_flow(request: Request) -> Summary:
                 f"no Prefect server answers at {client.api_url}: {error}. "
                 "Start it, or unset PREFECT_API_URL to use one of Martlet's own."
             ) from error
-    watch = Watch()
+    watch = CancellationWatch()
     try:
         return pretrain.with_options(on_running=[watch.begin], on_crashed=[watch.end])(request)
     finally:

@@ -27,7 +27,7 @@ GRACE_SECONDS = 45
 LONGEST_ERROR = 16_000  # characters: less than a pipe holds while nobody reads
 
 
-class Probe(logging.Handler):
+class OutcomeProbe(logging.Handler):
     """Learns the outcome from DVC's log."""
 
     outcome: Outcome | None = None
@@ -63,7 +63,7 @@ def reproduce(stage: str) -> tuple[Outcome | None, str]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    probe = Probe()
+    probe = OutcomeProbe()
     logger = logging.getLogger("dvc")
     logger.handlers, logger.propagate = [probe], False
     logger.setLevel(logging.INFO)

@@ -16,7 +16,7 @@ import yaml
 from components.errors import ParameterError
 from components.formats.digests import digest_value
 from components.formats.files import write_text
-from components.params import Params, obstacles
+from components.params import Params, preflight
 from flows.request import Request, render, resolve_parameters
 from infra import git
 from infra.settings import Settings
@@ -73,9 +73,9 @@ def plan_workspace(request: Request, root: Path, settings: Settings) -> Workspac
     return Workspace(root, settings.runs / run, run, commit, params, settings)
 
 
-def refuse_obstacles(workspace: Workspace) -> None:
+def refuse_preflight(workspace: Workspace) -> None:
     """Raises `ParameterError` with everything that is known to stop this run in some later stage."""
-    if found := obstacles(workspace.params):
+    if found := preflight(workspace.params):
         raise ParameterError(f"{workspace.run} could not finish:\n  " + "\n  ".join(found))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from infra.settings import Settings
 
-KINSHIP = "kinship"
-"""The file that says which other folders one may go on from (`components.records.kinship`)."""
+WARM_START_KEY = "warm_start_key"
+"""The file that says which other folders one may go on from (`components.records.warm_start_key`)."""
 
 
 def scratch_of(settings: Settings, fingerprint: str) -> Path:
@@ -17,24 +17,24 @@ def scratch_of(settings: Settings, fingerprint: str) -> Path:
     return settings.checkpoints / fingerprint[:16]
 
 
-def relatives_of(settings: Settings, scratch: Path, kinship: str) -> tuple[Path, ...]:
-    """The other folders that were marked with this kinship, by name."""
-    found = (path.parent for path in settings.checkpoints.glob(f"*/{KINSHIP}") if has_kinship(path, kinship))
+def warm_start_candidates(settings: Settings, scratch: Path, key: str) -> tuple[Path, ...]:
+    """The other folders that were marked with this key, by name."""
+    found = (path.parent for path in settings.checkpoints.glob(f"*/{WARM_START_KEY}") if has_warm_start_key(path, key))
     return tuple(sorted(folder for folder in found if folder != scratch))
 
 
-def has_kinship(path: Path, kinship: str) -> bool:
+def has_warm_start_key(path: Path, key: str) -> bool:
     """Whether a mark says so; the folder around it may be removed at any moment."""
     try:
-        return path.read_text(encoding="ascii") == kinship
+        return path.read_text(encoding="ascii") == key
     except FileNotFoundError:
         return False
 
 
-def mark_kinship(scratch: Path, kinship: str) -> None:
-    """Lets relatives find the folder; for who holds it."""
+def write_warm_start_key(scratch: Path, key: str) -> None:
+    """Lets others find the folder as a candidate; for who holds it."""
     scratch.mkdir(parents=True, exist_ok=True)
-    (scratch / KINSHIP).write_text(kinship, encoding="ascii")
+    (scratch / WARM_START_KEY).write_text(key, encoding="ascii")
 
 
 @contextmanager

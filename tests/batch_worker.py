@@ -12,10 +12,10 @@ if __name__ == "__main__":
     from safetensors.torch import save_file
 
     from components.train.loop.engine import open_process_group
-    from components.train.loop.steps import Run
-    from components.train.parameters import Attempt
+    from components.train.loop.steps import TrainingLoop
+    from components.train.parameters import TrainingRequest
 
-    attempt = Attempt.model_validate_json(Path(sys.argv[1]).read_bytes())
+    attempt = TrainingRequest.model_validate_json(Path(sys.argv[1]).read_bytes())
     eaten: list[torch.Tensor] = []
 
     def note(_module: Any, _words: Any, named: dict[str, Any]) -> None:
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         eaten.append(named["input_ids"].clone())
 
     with open_process_group():
-        run = Run(attempt)
+        run = TrainingLoop(attempt)
         run.engine.module.register_forward_pre_hook(note, with_kwargs=True)
         steps = {}
         for step in range(attempt.training.steps):

@@ -28,7 +28,7 @@ from tests.texts import ENGLISH, JAPANESE, html, prose
 from tests.unit.test_clean_rules import PUBLISHED
 
 SWALLOW: dict[str, Any] = {
-    "kind": "swallow", "version": 1, "languages": ["ja", "en"], "minimum_characters": 100, "heldout_fraction": 0.2,
+    "kind": "swallow", "version": 2, "languages": ["ja", "en"], "minimum_characters": 100, "heldout_fraction": 0.2,
     "skip_elements": ["nav"], "rules": PUBLISHED, "refused_hosts": [], "ng_words": [],
     "deduplicate": {"kind": "minhash", "ngram": 5, "bands": 40, "rows": 20, "seed": 1},
 }

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.cluster.cluster import Cluster
-from infra.deploy.cluster.configuration import Shape
+from infra.deploy.cluster.configuration import ClusterShape
 from infra.deploy.cluster.installation import install
 from infra.slurm.commands import Job, Slurm, State
 
-SHAPE = Shape(message_seconds=4)
+SHAPE = ClusterShape(message_seconds=4)
 SECONDS = 40.0
 """For anything that a cluster does."""
 
@@ -34,7 +34,7 @@ def queue(cluster: Cluster) -> Iterator[Slurm]:
     assert cluster.is_empty(), "jobs outlived their test"
 
 
-def living(shape: Shape) -> Iterator[Cluster]:
+def living(shape: ClusterShape) -> Iterator[Cluster]:
     """A cluster until the generator is closed."""
     folder = Path(tempfile.mkdtemp(prefix="martlet-cluster-"))
     cluster = Cluster(folder, shape)

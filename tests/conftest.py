@@ -4,9 +4,14 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # threads of torch that wait for each other burn ten times what a tiny model's sums take; before anything imports torch
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# how long an example takes says how busy the machine is, and nothing about the code
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(optionalhook=True)

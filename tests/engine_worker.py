@@ -13,21 +13,21 @@ from typing import Any
 def main(path: Path) -> None:
     """Trains and exports every attempt of the file."""
     from components.train.loop.engine import open_process_group
-    from components.train.parameters import Attempt
+    from components.train.parameters import TrainingRequest
 
     with open_process_group():
         for values in json.loads(path.read_text()):
-            probe(Attempt.model_validate(values))
+            probe(TrainingRequest.model_validate(values))
 
 
 def probe(attempt: Any) -> None:
     """Trains one attempt to its end, and writes down what was seen on the way."""
     from safetensors.torch import save_file
 
-    from components.train.loop.steps import Run
+    from components.train.loop.steps import TrainingLoop
 
-    run = Run(attempt)
-    watch = Watch(run.engine)
+    run = TrainingLoop(attempt)
+    watch = StepMetrics(run.engine)
     for step in range(attempt.training.steps):
         run.record(run.measured(step))
     run.export()
@@ -37,7 +37,7 @@ def probe(attempt: Any) -> None:
         (attempt.scratch / "engine.json").write_text(json.dumps(facts))
 
 
-class Watch:
+class StepMetrics:
     """Sees each update coming: keeps the first gradient, every learning rate, and how often training computed a layer."""
 
     def __init__(self, engine: Any) -> None:

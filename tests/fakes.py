@@ -95,7 +95,8 @@ class NoHub:
 def make_context(folder: Path, **services: object) -> Context:
     """A context whose services all refuse, but for those that the test hands in."""
     values: dict[str, object] = {
-        "site": SITE, "scratch": folder / "scratch", "fingerprint": "f" * 64, "relatives": (), "journal": FakeJournal(folder),
+        "site": SITE, "scratch": folder / "scratch", "fingerprint": "f" * 64, "warm_start_candidates": (),
+        "journal": FakeJournal(folder),
         "launcher": NoLauncher(), "debian": NoPackages(), "pypi": NoPackages(), "objects": NoObjects(), "hub": NoHub(),
     }
     values |= services

@@ -16,20 +16,20 @@ SHARD_BYTES = 30_000
 def main(path: Path) -> None:
     """Goes through the attempts of the file."""
     from components.train.loop.engine import open_process_group
-    from components.train.parameters import Attempt
+    from components.train.parameters import TrainingRequest
 
     with open_process_group():
         for values in json.loads(path.read_text()):
-            go_on(Attempt.model_validate(values["attempt"]), values["until"])
+            go_on(TrainingRequest.model_validate(values["attempt"]), values["until"])
 
 
 def go_on(attempt: Any, until: int) -> None:
     """Trains one attempt up to a step."""
     from components.train.checkpoint.start import find_start
-    from components.train.loop.steps import Run
+    from components.train.loop.steps import TrainingLoop
 
     start = find_start(attempt)
-    run = Run(attempt, start)
+    run = TrainingLoop(attempt, start)
     facts: dict[str, Any] = {"probe": run.saver.probe.loss()}
     if start.checkpoint:
         save_again(run, start.step)

@@ -8,10 +8,10 @@ import numpy as np
 from components.data.mixture import Mixture, tijdeman, whole_weights
 from components.data.token_shards import TokenIndex, TokenShards, write_index, write_order
 from components.data.token_writer import describe_source, write_source
-from components.tokenizers.fingerprint import Behaviour
+from components.tokenizers.fingerprint import TokenizerFingerprint
 
 LENGTH = 8
-BEHAVIOUR = Behaviour(
+FINGERPRINT = TokenizerFingerprint(
     version=1, pieces=60_000, bos=1, eos=2, document=[1, 2], reachable=0, vocabulary="0" * 64, golden={"": []}
 )
 """Of no real tokenizer: these tokens count on."""
@@ -30,10 +30,10 @@ def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[floa
         edges = np.cumsum([0, *documents])
         parts = [(f"{key}-{n}", np.arange(a, b, dtype=np.int64)) for n, (a, b) in enumerate(pairwise(edges))]
         write_source(folder, key, "<u2", parts)
-        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH, BEHAVIOUR))
+        sources.append(describe_source(folder, key, f"{key}/*", weight, LENGTH, FINGERPRINT))
     index = TokenIndex(
-        version=4, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources), heldout=(),
-        mixture=write_order(folder, quick_mixture(weights)), behaviour=BEHAVIOUR,
+        version=5, sequence_length=LENGTH, seed=seed, dtype="<u2", tokenizer="0" * 64, sources=tuple(sources), heldout=(),
+        mixture=write_order(folder, quick_mixture(weights)), tokenizer_fingerprint=FINGERPRINT,
     )
     write_index(folder, index)
     return TokenShards(folder)

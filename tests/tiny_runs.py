@@ -21,7 +21,7 @@ def make_run(home: Path, inputs: Path, name: str, **training: Any) -> Path:
     values["collect"]["sources"][0] |= {"name": "prose"}
     values["pack"] = packer().model_dump(mode="json")
     values["train"] = FIELDS | training
-    values["pack_base"], values["train_base"] = {"kind": "keep", "version": 1}, {"kind": "keep", "version": 1}
+    values["pack_base"], values["train_base"] = {"kind": "passthrough", "version": 1}, {"kind": "passthrough", "version": 1}
     (workspace / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     (workspace / "artifacts").mkdir()
     for stage, result in {"pack": "tokens", "expand": "model"}.items():

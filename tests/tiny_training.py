@@ -20,7 +20,7 @@ ARCHITECTURE = {
     "sliding_window": 64, "tie_word_embeddings": False, "experts": None, "experts_per_token": None,
 }
 FIELDS: dict[str, Any] = {
-    "kind": "deepspeed", "version": 3, "architecture": ARCHITECTURE, "maximum_positions": 64,
+    "kind": "deepspeed", "version": 4, "architecture": ARCHITECTURE, "maximum_positions": 64,
     "attention": "across_documents", "loss_after_eos": True, "z_loss": None,
     "sequence_length": SEQUENCE_LENGTH, "global_batch_size": 4, "steps": 16, "skip_batches": [], "learning_rate": 1e-2,
     "minimum_learning_rate": 1e-3, "warmup_steps": 2, "adam_betas": [0.9, 0.95], "adam_epsilon": 1e-8,
@@ -54,7 +54,7 @@ def write_text_and_model(folder: Path) -> None:
 def packer(**changes: Any) -> MixturePacker:
     """Nine parts of Japanese, one of English."""
     fields: dict[str, Any] = {
-        "kind": "mixture", "version": 4, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
+        "kind": "mixture", "version": 5, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
         "mixture": [{"text": "ja/*", "weight": 0.9}, {"text": "en/*", "weight": 0.1}],
         "heldout_characters": {"ja": 200, "en": 300},
     }  # fmt: skip

@@ -30,7 +30,7 @@ class Cleaner(Component):
     A line is a `components.data.documents.Document`.
     """
 
-    spreads: ClassVar[bool] = True
+    distributed: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, sources: Path, output: Path) -> CleanReport:

@@ -9,10 +9,10 @@ from components.base import Context
 from components.clean.contract import Cleaner, CleanReport
 
 
-class KeepPages(Cleaner):
+class PassthroughCleaner(Cleaner):
     """Keeps every page that has text and whose source claims one of `languages`; nothing is compared or corrected."""
 
-    kind: Literal["keep"]
+    kind: Literal["passthrough"]
     version: Literal[1]
     languages: list[str] = Field(min_length=1)
     heldout_fraction: float = Field(ge=0, lt=1)

@@ -44,14 +44,14 @@ Length = Annotated[int, Field(ge=1, le=20)]
 class Rules(Fields):
     """The limits. A minimum rejects what lies below, a maximum what lies above; the share of NG words must lie below."""
 
-    minimum_letters: Count
-    minimum_japanese_letters: Count
+    minimum_document_characters: Count
+    minimum_japanese_characters: Count
     maximum_duplicate_paragraph_fraction: Fraction
     maximum_duplicate_sentence_fraction: Fraction
     maximum_duplicate_paragraph_character_fraction: Fraction
     maximum_duplicate_sentence_character_fraction: Fraction
-    maximum_top_ngram_character_fraction: dict[Length, Fraction]
-    maximum_duplicate_ngram_character_fraction: dict[Length, Fraction]
+    maximum_top_ngram_fraction: dict[Length, Fraction]
+    maximum_duplicate_ngram_type_fraction: dict[Length, Fraction]
     minimum_hiragana_fraction: Fraction
     maximum_katakana_fraction: Fraction
     minimum_japanese_fraction: Fraction
@@ -179,8 +179,8 @@ def broken(text: Text, rules: Rules, ng_words: re.Pattern[str] | None) -> str | 
 def questions(text: Text, r: Rules, ng: re.Pattern[str] | None) -> Iterator[tuple[str, Callable[[], bool]]]:
     """Each rule's name and its question, in order."""
     paragraphs = text.lines
-    yield "minimum_letters", lambda: letters(text) < r.minimum_letters
-    yield "minimum_japanese_letters", lambda: text.japanese < r.minimum_japanese_letters
+    yield "minimum_document_characters", lambda: letters(text) < r.minimum_document_characters
+    yield "minimum_japanese_characters", lambda: text.japanese < r.minimum_japanese_characters
     yield "minimum_hiragana_fraction", lambda: hiragana_fraction(text) < r.minimum_hiragana_fraction
     yield "maximum_katakana_fraction", lambda: katakana_fraction(text) > r.maximum_katakana_fraction
     yield "minimum_japanese_fraction", lambda: japanese_fraction(text) < r.minimum_japanese_fraction
@@ -213,12 +213,12 @@ def repetition(
         lambda: duplicate_character_fraction(sentences) > r.maximum_duplicate_sentence_character_fraction,
     )
     yield (
-        "maximum_top_ngram_character_fraction",
-        lambda: any(top_ngram_fraction(text, n) > at for n, at in r.maximum_top_ngram_character_fraction.items()),
+        "maximum_top_ngram_fraction",
+        lambda: any(top_ngram_fraction(text, n) > at for n, at in r.maximum_top_ngram_fraction.items()),
     )
     yield (
-        "maximum_duplicate_ngram_character_fraction",
+        "maximum_duplicate_ngram_type_fraction",
         lambda: any(
-            duplicate_ngram_fraction(text, n) > at for n, at in r.maximum_duplicate_ngram_character_fraction.items()
+            duplicate_ngram_fraction(text, n) > at for n, at in r.maximum_duplicate_ngram_type_fraction.items()
         ),
     )

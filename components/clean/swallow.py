@@ -28,7 +28,7 @@ class SwallowCleaner(Cleaner):
     """
 
     kind: Literal["swallow"]
-    version: Literal[1]
+    version: Literal[2]
     languages: list[str] = Field(min_length=1)
     minimum_characters: int = Field(ge=0)
     heldout_fraction: float = Field(ge=0, lt=1)

@@ -9,17 +9,17 @@ from components.collect.source import (
     PAGE_SUFFIXES,
     Fetched,
     ModelSource,
-    Origin,
     Shelf,
+    SourceFields,
     TextSource,
     measure,
     own_files,
     pages_among,
 )
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 
-class Repository(Origin):
+class Repository(SourceFields):
     """Files of a repository, by patterns, at a branch, tag or (best) commit."""
 
     kind: Literal["huggingface"]
@@ -50,7 +50,7 @@ class HuggingFaceSource(Repository, TextSource):
 class HuggingFaceModel(Repository, ModelSource):
     """A model's files; they keep their names."""
 
-    def outline(self) -> Outline:
+    def model_summary(self) -> ModelSummary:
         """Of a repository that is listed in `known_models`."""
         return known([self.repository])
 

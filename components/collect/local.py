@@ -9,18 +9,18 @@ from components.collect.source import (
     PAGE_SUFFIXES,
     Fetched,
     ModelSource,
-    Origin,
     Shelf,
+    SourceFields,
     TextSource,
     measure,
     own_files,
     pages_among,
 )
 from components.errors import SourceMissing
-from components.models.summary import NOTHING, Outline, read_outline
+from components.models.summary import UNKNOWN_MODEL, ModelSummary, read_model_summary
 
 
-class LocalFiles(Origin):
+class LocalFiles(SourceFields):
     """A path and the SHA-256 of what it holds (of a folder: over its sorted names and digests)."""
 
     kind: Literal["local"]
@@ -54,9 +54,9 @@ class LocalSource(LocalFiles, TextSource):
 class LocalModel(LocalFiles, ModelSource):
     """A model folder; its files keep their names."""
 
-    def outline(self) -> Outline:
+    def model_summary(self) -> ModelSummary:
         """As its config.json states it."""
-        return read_outline(Path(self.path).expanduser()) or NOTHING
+        return read_model_summary(Path(self.path).expanduser()) or UNKNOWN_MODEL
 
     def asked(self) -> list[str]:
         """Its path."""

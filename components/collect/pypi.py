@@ -10,18 +10,18 @@ from components.collect.source import (
     PAGE_SUFFIXES,
     Fetched,
     ModelSource,
-    Origin,
     Shelf,
+    SourceFields,
     TextSource,
     matching,
     measure,
     own_files,
     pages_among,
 )
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 
-class Wheel(Origin):
+class Wheel(SourceFields):
     """A package's wheel; `release` is a version, or "*" for the newest that fits this Python."""
 
     kind: Literal["pypi"]
@@ -55,7 +55,7 @@ class PyPIModel(Wheel, ModelSource):
 
     files: dict[str, str] = Field(min_length=1)
 
-    def outline(self) -> Outline:
+    def model_summary(self) -> ModelSummary:
         """Of a file that is listed in `known_models`."""
         return known(list(self.files.values()))
 

@@ -29,7 +29,7 @@ PAGE_TYPES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.
 
 
 @dataclass(frozen=True)
-class Page:
+class CollectedPage:
     """One record to be: its kind, address, media type and bytes."""
 
     record: str
@@ -70,18 +70,18 @@ def write_file(writer: Any, stream: IO[bytes], fetched: Fetched, file: Path) -> 
     return count
 
 
-def pages_of(file: Path, uri: str) -> Iterator[Page]:
+def pages_of(file: Path, uri: str) -> Iterator[CollectedPage]:
     """The pages of a file that is no WARC file."""
     if file.name.endswith((".jsonl", ".jsonl.gz")):
         yield from documents_of(file, uri)
     elif file.name.endswith(HTML_SUFFIXES):
         media_type = "application/xhtml+xml" if ".xhtml" in file.name else "text/html"
-        yield Page("response", uri, media_type, read_bytes(file))
+        yield CollectedPage("response", uri, media_type, read_bytes(file))
     else:
-        yield Page("resource", uri, "text/plain; charset=utf-8", read_bytes(file))
+        yield CollectedPage("resource", uri, "text/plain; charset=utf-8", read_bytes(file))
 
 
-def documents_of(file: Path, uri: str) -> Iterator[Page]:
+def documents_of(file: Path, uri: str) -> Iterator[CollectedPage]:
     """One page a line: its `text`, at its `url` where it has one. Raises `SourceMissing` for a line without text."""
     with opened(file) as lines:
         for number, line in enumerate(lines, 1):
@@ -92,7 +92,7 @@ def documents_of(file: Path, uri: str) -> Iterator[Page]:
                 raise SourceMissing(f"{file.name}, line {number}: expected a JSON object with a `text`, "
                                     f"found {line[:60]!r}. Correct the file, or leave it out.") from None
             address = value.get("url")
-            yield Page("resource", address if isinstance(address, str) and address else f"{uri}#{number}",
+            yield CollectedPage("resource", address if isinstance(address, str) and address else f"{uri}#{number}",
                        "text/plain; charset=utf-8", text)
 
 
@@ -113,7 +113,7 @@ def copy_warc(stream: IO[bytes], file: Path) -> int:
     return count
 
 
-def record(writer: Any, page: Page) -> Any:
+def record(writer: Any, page: CollectedPage) -> Any:
     """The WARC record of a page."""
     http = None
     headers = stamp(page.record, page.uri)

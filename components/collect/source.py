@@ -16,7 +16,7 @@ from components.base import Context, Fields, PackageArchive
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
 from components.formats.manifest import Bytes
-from components.models.summary import NOTHING, Outline
+from components.models.summary import UNKNOWN_MODEL, ModelSummary
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz", ".xhtml.gz")
 PAGE_SUFFIXES = (*HTML_SUFFIXES, ".warc", ".warc.gz", ".jsonl", ".jsonl.gz", ".txt", ".md", ".rst", ".py")
@@ -56,7 +56,7 @@ class Shelf:
         return folder
 
 
-class Origin(Fields):
+class SourceFields(Fields):
     """What text sources and model sources share."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -67,18 +67,18 @@ class Origin(Fields):
         """Fetches the files, or takes them from a cache. Raises `SourceMissing` with the next step."""
 
 
-class TextSource(Origin):
+class TextSource(SourceFields):
     """Pages in one language ("code": none), which the cleaner checks."""
 
     language: str = Field(pattern=r"^[a-z]{2,4}$")
 
 
-class ModelSource(Origin):
+class ModelSource(SourceFields):
     """The base model's files; see `targets` for their names below `model/`."""
 
-    def outline(self) -> Outline:
+    def model_summary(self) -> ModelSummary:
         """What is known of the model before it is fetched."""
-        return NOTHING
+        return UNKNOWN_MODEL
 
     @abstractmethod
     def asked(self) -> list[str]:

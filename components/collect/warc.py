@@ -14,10 +14,10 @@ from components.collect.huggingface import HuggingFaceModel, HuggingFaceSource
 from components.collect.local import LocalModel, LocalSource
 from components.collect.pypi import PyPIModel, PyPISource
 from components.collect.s3 import S3Source
-from components.collect.source import Origin, Shelf, copy_files, measure
+from components.collect.source import Shelf, SourceFields, copy_files, measure
 from components.errors import SourceMissing
 from components.formats.manifest import CollectedModel, CollectedSource, Manifest, warc_path, write_manifest
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 Source = Annotated[
     DebianSource | PyPISource | LocalSource | S3Source | HuggingFaceSource, Field(discriminator="kind")
@@ -47,11 +47,11 @@ class WarcCollector(Collector):
             raise ValueError(f"two sources are called {double[0]!r}; give each its own name")
         return sources
 
-    def outline(self, before: Outline) -> Outline:  # noqa: ARG002  (it is the first)
+    def model_summary(self, before: ModelSummary) -> ModelSummary:  # noqa: ARG002  (it is the first)
         """Of the base model."""
-        return self.model.outline()
+        return self.model.model_summary()
 
-    def obstacles(self) -> list[str]:
+    def preflight(self) -> list[str]:
         """The package that a GGUF needs, where it is not installed."""
         from importlib.util import find_spec
 
@@ -85,7 +85,7 @@ class WarcCollector(Collector):
         return naming(source, lambda: fetch_source(source, shelf, warc_path(output, source.name)))
 
 
-def naming(origin: Origin, fetch: Callable[[], Collected]) -> Collected:
+def naming(origin: SourceFields, fetch: Callable[[], Collected]) -> Collected:
     """What `fetch` returns; its `SourceMissing` then names the source as the parameters do."""
     try:
         return fetch()

@@ -31,7 +31,7 @@ def step_at(batch: int, skipped: Skipped) -> int | None:
 
 
 @dataclass(frozen=True)
-class Seat:
+class SamplePosition:
     """Which global batch has a sample, which rank takes it, and as which of the rank's samples of that batch (from 0)."""
 
     batch: int
@@ -70,9 +70,9 @@ class BatchPlan:
         )
         return [range(start, start + self.micro_batch_size) for start in starts]
 
-    def seat_of(self, sample: int) -> Seat:
+    def position_of(self, sample: int) -> SamplePosition:
         """Where a sample sits. The inverse of `samples`."""
         batch, place = divmod(sample, self.global_batch_size)
         micro_batch, within = divmod(place, self.micro_batch_size)
         turn, rank = divmod(micro_batch, self.processes)
-        return Seat(batch, rank, turn * self.micro_batch_size + within)
+        return SamplePosition(batch, rank, turn * self.micro_batch_size + within)

@@ -33,14 +33,14 @@ class HeldoutText(Fields):
 
 
 @dataclass(frozen=True)
-class Window:
+class HeldoutWindow:
     """Up to `sequence_length + 1` tokens; all but the first are scored, by what stands before them in the window."""
 
     language: str
     tokens: NDArray[np.int64]
 
 
-def cut_windows(language: str, documents: Sequence[NDArray[np.int64]], before: int, length: int) -> list[Window]:
+def cut_windows(language: str, documents: Sequence[NDArray[np.int64]], before: int, length: int) -> list[HeldoutWindow]:
     """Windows in which every token of the text is scored exactly once, and neither BOS nor EOS are.
 
     `documents` are as the shards have them without their BOS and EOS. `before` stands in front of each: the BOS, or where
@@ -49,13 +49,13 @@ def cut_windows(language: str, documents: Sequence[NDArray[np.int64]], before: i
     windows = []
     for document in documents:
         tokens = np.concatenate([[before], document]).astype(np.int64)
-        windows += [Window(language, tokens[start : start + length + 1]) for start in range(0, len(tokens) - 1, length)]
+        windows += [HeldoutWindow(language, tokens[start : start + length + 1]) for start in range(0, len(tokens) - 1, length)]
     return windows
 
 
 def read_windows(
     folder: Path, text: HeldoutText, dtype: str, frame: tuple[int | None, int], length: int
-) -> list[Window]:
+) -> list[HeldoutWindow]:
     """The windows of one language; `frame` is the tokenizer's BOS and EOS.
 
     Raises `InputError` where a file is not as stated.

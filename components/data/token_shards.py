@@ -30,7 +30,7 @@ from components.data.mixture import Mixture
 from components.data.mixture_search import largest_deviation
 from components.errors import InputError
 from components.formats.files import write_json
-from components.tokenizers.fingerprint import Behaviour
+from components.tokenizers.fingerprint import TokenizerFingerprint
 
 Tokens = NDArray[np.int64]
 Shard = NDArray[np.unsignedinteger]
@@ -72,7 +72,7 @@ class MixtureFacts(Fields):
 class TokenIndex(Fields):
     """`index.json`: what was packed, with which tokenizer, and how it is sampled."""
 
-    version: Literal[4]
+    version: Literal[5]
     sequence_length: int = Field(gt=0)
     seed: int = Field(ge=0)
     dtype: Literal["<u2", "<u4"]
@@ -82,12 +82,12 @@ class TokenIndex(Fields):
     heldout: tuple[HeldoutText, ...]
     """What training is measured on, by language."""
     mixture: MixtureFacts
-    behaviour: Behaviour
+    tokenizer_fingerprint: TokenizerFingerprint
     """Of the tokenizer: what its ids mean."""
 
 
 @dataclass(frozen=True)
-class Place:
+class SampleOrigin:
     """Where a sample comes from: window `window` of source number `source`, in the source's pass number `epoch`."""
 
     source: int
@@ -131,7 +131,7 @@ def read_order(folder: Path, index: TokenIndex) -> Mixture:
 
 def write_nothing(folder: Path) -> None:
     """Writes the `index.json` of a stage that packed nothing."""
-    write_json(folder / "index.json", {"version": 4, "sources": []})
+    write_json(folder / "index.json", {"version": 5, "sources": []})
 
 
 def read_index(folder: Path) -> TokenIndex:
@@ -140,14 +140,14 @@ def read_index(folder: Path) -> TokenIndex:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(values, dict) and values.get("sources") == []:
-            raise InputError(f"{folder}: nothing was packed there (kind: keep). Pack with kind: mixture to train.")
-        if isinstance(values, dict) and values.get("version") != 4:
-            raise InputError(f"{path} is of version {values.get('version')}, expected 4. Run the pack stage again.")
+            raise InputError(f"{folder}: nothing was packed there (kind: passthrough). Pack with kind: mixture to train.")
+        if isinstance(values, dict) and values.get("version") != 5:
+            raise InputError(f"{path} is of version {values.get('version')}, expected 5. Run the pack stage again.")
         return TokenIndex.model_validate(values)
     except FileNotFoundError:
         raise InputError(f"{folder} holds no packed tokens: index.json is missing. Run the pack stage.") from None
     except (json.JSONDecodeError, ValidationError) as error:
-        raise InputError(f"{path} is no token index of version 4: {error}. Run the pack stage again.") from None
+        raise InputError(f"{path} is no token index of version 5: {error}. Run the pack stage again.") from None
 
 
 def check_frames(folder: Path, index: TokenIndex) -> None:
@@ -193,12 +193,12 @@ class TokenShards:
         first, after = np.searchsorted(offsets, (start, start + length), side="right")
         return offsets[first:after] - start
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> SampleOrigin:
         """Where sample `number` comes from. Each pass over a source takes all its windows, in a new order."""
         source, turn = self.mixture.source_of(number)
         windows = self.index.sources[source].windows
         epoch, position = divmod(turn, windows)
-        return Place(source, epoch, int(window_order(self.index.seed, source, epoch, windows)[position]))
+        return SampleOrigin(source, epoch, int(window_order(self.index.seed, source, epoch, windows)[position]))
 
 
 def open_shard(folder: Path, index: TokenIndex, source: PackedSource) -> Shard:

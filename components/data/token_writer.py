@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.data.token_shards import PackedSource, Shard, Tokens, token_dtype
 from components.errors import EmptyCorpus, TokenizerMismatch
 from components.formats.digests import digest_file
-from components.tokenizers.fingerprint import Behaviour
+from components.tokenizers.fingerprint import TokenizerFingerprint
 
 
 def write_source(
@@ -39,7 +39,7 @@ def write_source(
 
 
 def describe_source(
-    folder: Path, key: str, text: str, weight: float, sequence_length: int, behaviour: Behaviour
+    folder: Path, key: str, text: str, weight: float, sequence_length: int, fingerprint: TokenizerFingerprint
 ) -> PackedSource:
     """The index entry of a source that was just written, as it is found in the file.
 
@@ -54,20 +54,20 @@ def describe_source(
             f"{sequence_length + 1:,}. Add text, widen the pattern, or lower sequence_length."
         )
     path = folder / f"{key}.bin"
-    written = np.memmap(path, dtype=np.dtype(token_dtype(behaviour.pieces)), mode="r")
-    begins, ends = _fractions(written, offsets, behaviour)
+    written = np.memmap(path, dtype=np.dtype(token_dtype(fingerprint.pieces)), mode="r")
+    begins, ends = _fractions(written, offsets, fingerprint)
     return PackedSource(
         key=key, text=text, weight=weight, documents=documents, tokens=tokens, windows=windows, bos_fraction=begins,
-        eos_fraction=ends, largest_id=_largest_id(written, text, behaviour.pieces), sha256=digest_file(path),
+        eos_fraction=ends, largest_id=_largest_id(written, text, fingerprint.pieces), sha256=digest_file(path),
     )
 
 
-def _fractions(written: Shard, offsets: Tokens, behaviour: Behaviour) -> tuple[float | None, float]:
+def _fractions(written: Shard, offsets: Tokens, fingerprint: TokenizerFingerprint) -> tuple[float | None, float]:
     """Of the documents, those that start with BOS (None: there is no BOS), and those that end with EOS."""
     documents, filled = len(offsets) - 1, np.diff(offsets) > 0
     first, last = written[offsets[:-1][filled]], written[offsets[1:][filled] - 1]
-    begins = None if behaviour.bos is None else int((first == behaviour.bos).sum()) / documents
-    return begins, int((last == behaviour.eos).sum()) / documents
+    begins = None if fingerprint.bos is None else int((first == fingerprint.bos).sum()) / documents
+    return begins, int((last == fingerprint.eos).sum()) / documents
 
 
 def _largest_id(written: Shard, text: str, pieces: int) -> int:

@@ -27,7 +27,7 @@ class EvaluateReport(Report):
 class Evaluator(Component):
     """Writes `scores.json`, `scores.md`, `scores.png` and `samples/` below `output`."""
 
-    spreads: ClassVar[bool] = True
+    distributed: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, model: Path, base: Path, text: Path, output: Path) -> EvaluateReport:

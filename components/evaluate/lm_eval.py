@@ -18,11 +18,11 @@ from components.evaluate.benchmarks import TASKS, CheckedBenchmark, find_benchma
 from components.evaluate.contract import EvaluateReport, Evaluator
 from components.evaluate.engine.merge import Results, report_of
 from components.evaluate.engine.rank_slice import measurements_of
-from components.evaluate.engine.request import Asking, Call
+from components.evaluate.engine.request import Asking, EvaluationRequest
 from components.evaluate.engine.run import ENVIRONMENT, mark_of, measure_all, write_texts
 from components.formats.scores import BASE, TRAINED
 from components.models.folder import check_rows, read_config
-from components.tokenizers.fingerprint import FILE, read_behaviour
+from components.tokenizers.fingerprint import FILE, read_tokenizer_fingerprint
 
 
 class Benchmark(Fields):
@@ -47,7 +47,7 @@ class LMEvaluator(Evaluator):
     items: Path
     tasks: Annotated[tuple[Benchmark, ...], Field(min_length=1)]
 
-    def obstacles(self) -> list[str]:
+    def preflight(self) -> list[str]:
         """Tasks that have no task file: known before the training, not after it."""
         missing = [task.name for task in self.tasks if not (TASKS / f"{task.name}.yaml").exists()]
         where = f"components/{TASKS.parent.name}/{TASKS.name}"
@@ -83,13 +83,13 @@ class LMEvaluator(Evaluator):
     def _call(
         self, context: Context, models: Mapping[str, Path], benchmarks: Sequence[CheckedBenchmark],
         texts: Mapping[str, Sequence[str]],
-    ) -> Call:
+    ) -> EvaluationRequest:
         """What the ranks are told."""
         asking = Asking(
             maximum_length=self.maximum_length, add_bos_token=self.add_bos_token,
             batch_size=context.site.evaluate_batch_size, seed=self.batch_seed,
         )
-        return Call(
+        return EvaluationRequest(
             mark=mark_of(context.fingerprint, asking, benchmarks, texts),
             models={name: folder.absolute() for name, folder in models.items()},
             benchmarks=tuple(benchmarks),
@@ -117,5 +117,5 @@ def check_model(folder: Path, journal: Journal) -> None:
     if not path.exists():
         raise InputError(f"{folder} has no tokenizer.json. Run the stage that writes it: `dvc repro expand`.")
     check_rows(folder, Tokenizer.from_file(str(path)).get_vocab_size())
-    if read_behaviour(folder) is None:
+    if read_tokenizer_fingerprint(folder) is None:
         journal.say(f"{folder} has no {FILE}: whether its tokenizer is the one that it was trained with cannot be checked")

@@ -9,7 +9,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 
 class ByteLevelExpander(Growth, Expander):
@@ -23,11 +23,11 @@ class ByteLevelExpander(Growth, Expander):
     kind: Literal["byte_level"]
     version: Literal[1]
 
-    def outline(self, before: Outline) -> Outline:
+    def model_summary(self, before: ModelSummary) -> ModelSummary:
         """With the pieces and padding rows that are asked for."""
         return self.grown(before)
 
-    def obstacles(self) -> list[str]:
+    def preflight(self) -> list[str]:
         """Packages of the segmentation that are not installed."""
         return self.missing_packages()
 

@@ -64,7 +64,7 @@ class Expansion:
         if wanted <= present:
             raise ParameterError(
                 f"expand.pieces is {wanted:,}, but the tokenizer of {model} has {present:,} pieces already. "
-                f"Raise expand.pieces above that, or take `kind: keep`."
+                f"Raise expand.pieces above that, or take `kind: passthrough`."
             )
         return wanted - present
 

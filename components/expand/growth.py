@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 
 from components.base import Fields
 from components.expand.embeddings.initialise import Initialisation
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 MECAB = ("fugashi", "unidic_lite")
 
 
-class Share(Fields):
+class TrainingText(Fields):
     """A source of training text: clean text by pattern (`<language>/<source>`), and its weight in characters."""
 
     text: str = Field(min_length=1)
@@ -42,7 +42,7 @@ class Growth(Fields):
     """Rows after the last piece's, in embedding and head, which belong to no piece."""
     base_padding_rows: Annotated[int, Field(ge=0)]
     """Such rows in the base model: they give way to the new pieces."""
-    text: Annotated[tuple[Share, ...], Field(min_length=1)]
+    text: Annotated[tuple[TrainingText, ...], Field(min_length=1)]
     """Which clean text to train on. A source that is smaller than its share gives all that it has."""
     maximum_characters: Annotated[int, Field(gt=0)]
     """How much of it in all, taken from documents in an order that `seed` shuffles."""
@@ -73,8 +73,8 @@ class Growth(Fields):
             raise ValueError(f"a pattern of text occurs twice in {patterns}; add the weights up instead")
         return self
 
-    def grown(self, before: Outline) -> Outline:
-        """The model's outline with the rows that are asked for."""
+    def grown(self, before: ModelSummary) -> ModelSummary:
+        """The model's summary with the rows that are asked for."""
         return replace(before, vocabulary=self.pieces + self.padding_rows)
 
     def missing_packages(self) -> list[str]:

@@ -14,10 +14,10 @@ from components.tokenizers.tokenizer import load_tokenizer
 CONFIGURATION = ("config.json", "generation_config.json", INDEX)
 
 
-class KeepVocabulary(Expander):
+class PassthroughExpander(Expander):
     """Copies every file as it is; `tokenizer.json` is written only where the base has none."""
 
-    kind: Literal["keep"]
+    kind: Literal["passthrough"]
     version: Literal[1]
 
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
@@ -38,7 +38,7 @@ class KeepVocabulary(Expander):
         for number, name in enumerate([*present, *shards], 1):
             shutil.copyfile(model / name, output / name)
             context.journal.progress(number, len(present) + len(shards), f"files copied, the last {name}")
-        context.journal.say("the vocabulary and every weight are the base model's (kind: keep)")
+        context.journal.say("the vocabulary and every weight are the base model's (kind: passthrough)")
         return ExpandReport(
             base_pieces=tokenizer.pieces, added_pieces=0, pieces=tokenizer.pieces,
             characters_before=characters, characters_after=characters,

@@ -9,7 +9,7 @@ from typing import Literal
 from components.base import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
-from components.models.summary import Outline
+from components.models.summary import ModelSummary
 
 
 class SentencePieceExpander(Growth, Expander):
@@ -23,11 +23,11 @@ class SentencePieceExpander(Growth, Expander):
     kind: Literal["sentencepiece"]
     version: Literal[2]
 
-    def outline(self, before: Outline) -> Outline:
+    def model_summary(self, before: ModelSummary) -> ModelSummary:
         """With the pieces and padding rows that are asked for."""
         return self.grown(before)
 
-    def obstacles(self) -> list[str]:
+    def preflight(self) -> list[str]:
         """Packages of the segmentation that are not installed."""
         return self.missing_packages()
 
@@ -36,8 +36,9 @@ class SentencePieceExpander(Growth, Expander):
         from components.expand.expansion import Expansion
         from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
         from components.models.folder import maximum_positions
-        from components.tokenizers.special_tokens import folder_behaviour
+        from components.tokenizers.special_tokens import folder_tokenizer_fingerprint
 
-        folder_behaviour(model)  # a tokenizer.json beside tokenizer.model must be the same tokenizer: it will be written anew
+        # a tokenizer.json beside tokenizer.model must be the same tokenizer: it will be written anew
+        folder_tokenizer_fingerprint(model)
         maximum_positions(model)  # tokenizer_config.json will want it, after the training
         return Expansion(self, SentencePieceVocabulary.of(model), context.journal).run(model, text, output)

@@ -9,7 +9,7 @@ from components.models.folder import read_config
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """The sizes of a decoder with grouped-query attention and a gated feed-forward layer, of one expert or several."""
 
     hidden_size: int
@@ -44,12 +44,12 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Outline:
+class ModelSummary:
     """What is known of a model before it is there."""
 
     vocabulary: int | None
     """Rows of the embedding and of the head."""
-    shape: Shape | None
+    shape: ModelShape | None
 
     def parameters(self) -> int | None:
         """Every weight; None where something is not known."""
@@ -67,17 +67,17 @@ class Outline:
         return around + self.shape.layers * self.shape.layer_parameters(experts)
 
 
-NOTHING = Outline(None, None)
+UNKNOWN_MODEL = ModelSummary(None, None)
 """Of a model of which nothing is known yet."""
 
 
-def shape_of(config: Mapping[str, Any]) -> Shape | None:
+def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
     """The shape that a `config.json` states; None where it is of another family."""
     if config.get("model_type") not in ("mistral", "mixtral", "llama"):
         return None
     heads = int(config["num_attention_heads"])
     experts = config.get("num_local_experts") if config["model_type"] == "mixtral" else None
-    return Shape(
+    return ModelShape(
         hidden_size=config["hidden_size"],
         intermediate_size=config["intermediate_size"],
         layers=config["num_hidden_layers"],
@@ -91,9 +91,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
     )
 
 
-def read_outline(folder: Path) -> Outline | None:
+def read_model_summary(folder: Path) -> ModelSummary | None:
     """What a model folder's `config.json` states; None where there is none."""
     if not (folder / "config.json").exists():
         return None
     config = read_config(folder)
-    return Outline(vocabulary=config.get("vocab_size"), shape=shape_of(config))
+    return ModelSummary(vocabulary=config.get("vocab_size"), shape=shape_of(config))

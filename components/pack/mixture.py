@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from components.data.token_shards import MixtureFacts, PackedSource
 
 
-class Share(Fields):
+class MixtureSource(Fields):
     """A source of the mixture: clean text by pattern (`<language>/<source>`), and its weight in tokens."""
 
     text: str = Field(min_length=1)
@@ -30,16 +30,16 @@ class MixturePacker(Packer):
     """
 
     kind: Literal["mixture"]
-    version: Literal[4]
+    version: Literal[5]
     sequence_length: int = Field(gt=0)
     seed: int = Field(ge=0)
-    mixture: tuple[Share, ...] = Field(min_length=1)
+    mixture: tuple[MixtureSource, ...] = Field(min_length=1)
     heldout_characters: dict[str, Annotated[int, Field(gt=0)]]
     """How much held-out text is packed by language, which training is measured on: documents by their id, the last one cut."""
 
     @field_validator("mixture")
     @classmethod
-    def _can_be_exact(cls, mixture: tuple[Share, ...]) -> tuple[Share, ...]:
+    def _can_be_exact(cls, mixture: tuple[MixtureSource, ...]) -> tuple[MixtureSource, ...]:
         whole_weights([share.weight for share in mixture])
         patterns = [share.text for share in mixture]
         if len(set(patterns)) != len(patterns):
@@ -58,25 +58,25 @@ class MixturePacker(Packer):
         from components.data.token_shards import TokenIndex, token_dtype, write_index
         from components.data.token_writer import describe_source, write_source
         from components.formats.digests import digest_file
-        from components.pack.tokenise import Tokenisers, packing_behaviour
+        from components.pack.tokenise import Tokenisers, packing_tokenizer_fingerprint
         from components.tokenizers.tokenizer import tokenizer_file
 
-        behaviour = packing_behaviour(model)
-        dtype = token_dtype(behaviour.pieces)
+        fingerprint = packing_tokenizer_fingerprint(model)
+        dtype = token_dtype(fingerprint.pieces)
         files = [training_files(text, share.text) for share in self.mixture]
         sources = []
         with Tokenisers(model, context.site.workers, heldout_ids(text)) as tokenisers:
             for number, share in enumerate(self.mixture):
                 key = source_key(number, share.text)
                 write_source(output, key, dtype, tokenisers.tokenise(files[number]))
-                source = describe_source(output, key, share.text, share.weight, self.sequence_length, behaviour)
+                source = describe_source(output, key, share.text, share.weight, self.sequence_length, fingerprint)
                 context.journal.progress(number + 1, len(self.mixture), f"{share.text}: {source.tokens:,} tokens")
                 sources.append(source)
         write_index(
             output,
             TokenIndex(
-                version=4, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
-                tokenizer=digest_file(tokenizer_file(model)), sources=tuple(sources), behaviour=behaviour,
+                version=5, sequence_length=self.sequence_length, seed=self.seed, dtype=dtype,
+                tokenizer=digest_file(tokenizer_file(model)), sources=tuple(sources), tokenizer_fingerprint=fingerprint,
                 heldout=tuple(self._write_heldout(text, model, output, dtype)),
                 mixture=self._write_order(output, context.journal),
             ),

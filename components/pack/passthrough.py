@@ -7,17 +7,17 @@ from components.base import Context
 from components.pack.contract import Packer, PackReport
 
 
-class KeepUnpacked(Packer):
+class PassthroughPacker(Packer):
     """Packs nothing; whoever reads its output as token shards is told so."""
 
-    kind: Literal["keep"]
+    kind: Literal["passthrough"]
     version: Literal[1]
-    hands_on: ClassVar[bool] = True
+    is_passthrough: ClassVar[bool] = True
 
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:  # noqa: ARG002
         """Writes an `index.json` without sources."""
         from components.data.token_shards import write_nothing
 
         write_nothing(output)
-        context.journal.say("nothing was packed (kind: keep)")
+        context.journal.say("nothing was packed (kind: passthrough)")
         return PackReport(documents={}, tokens={}, weights={}, windows={})

@@ -17,8 +17,8 @@ from components.data.heldout_tokens import HeldoutText
 from components.data.token_writer import write_source
 from components.errors import EmptyCorpus, InputError
 from components.formats.digests import digest_file
-from components.tokenizers.fingerprint import Behaviour
-from components.tokenizers.special_tokens import document_tokenizer, folder_behaviour
+from components.tokenizers.fingerprint import TokenizerFingerprint
+from components.tokenizers.special_tokens import document_tokenizer, folder_tokenizer_fingerprint
 from components.tokenizers.tokenizer import Tokenizer, tokenizer_file
 
 Text = tuple[str, str]
@@ -29,15 +29,15 @@ Tokenised = tuple[str, NDArray[np.int32]]
 DOCUMENTS_A_TASK = 32
 
 
-def packing_behaviour(model: Path) -> Behaviour:
-    """What the tokenizer to pack with does. Raises `InputError` where it has no EOS, and as `folder_behaviour` does."""
-    behaviour = folder_behaviour(model)
-    if behaviour.eos is None:
+def packing_tokenizer_fingerprint(model: Path) -> TokenizerFingerprint:
+    """Of the tokenizer to pack with. Raises `InputError` if it has no EOS, and as `folder_tokenizer_fingerprint` does."""
+    fingerprint = folder_tokenizer_fingerprint(model)
+    if fingerprint.eos is None:
         raise InputError(
             f"{tokenizer_file(model)} has no EOS, which must end every document. Name the EOS piece in the tokenizer's files, "
             "or point `model` at a folder that has one."
         )
-    return behaviour
+    return fingerprint
 
 
 @cache

@@ -22,12 +22,12 @@ from components.formats.files import write_json
 from components.tokenizers.golden_strings import GOLDEN
 from components.tokenizers.tokenizer import Tokenizer, frame
 
-FILE = "tokenizer_behaviour.json"
+FILE = "tokenizer_fingerprint.json"
 SHOWN = 8
 """How many ids a message shows of each side."""
 
 
-class Behaviour(Fields):
+class TokenizerFingerprint(Fields):
     """What a tokenizer does: two with equal fingerprints can stand for each other."""
 
     version: Literal[1]
@@ -48,11 +48,11 @@ class Behaviour(Fields):
     split otherwise, else a checksum of what follows from it. None in fingerprints of the time before it was there."""
 
 
-def behaviour_of(tokenizer: Tokenizer) -> Behaviour:
+def fingerprint_tokenizer(tokenizer: Tokenizer) -> TokenizerFingerprint:
     """The fingerprint of a tokenizer; about 7 µs a piece with SentencePiece, three times that with others."""
     ids = tokenizer.encode_batch(GOLDEN)
     walk = Walk.of(tokenizer)
-    return Behaviour(
+    return TokenizerFingerprint(
         version=1, pieces=tokenizer.pieces, bos=tokenizer.bos, eos=tokenizer.eos,
         document=frame(ids[0], tokenizer.bos, tokenizer.eos), reachable=len(walk.texts), vocabulary=walk.digest(),
         golden=dict(zip(GOLDEN, ids, strict=True)), walk=base64.b64encode(walk.checksums).decode(),
@@ -91,7 +91,7 @@ class Walk:
 
     @cached_property
     def checksums(self) -> bytes:
-        """`Behaviour.walk` before Base64."""
+        """`TokenizerFingerprint.walk` before Base64."""
         sums = bytearray(len(self.split))
         for piece, pair in zip(self.texts, [*self.pairs, None], strict=False):
             sums[piece] = 1 + crc32(repr(pair).encode("utf-8", "surrogatepass")) % 255
@@ -113,7 +113,8 @@ class Walk:
 
 
 def compare(
-    expected: Behaviour, found: Behaviour, *, made: str, where: str, remedy: str, tokenizer: Tokenizer | None = None
+    expected: TokenizerFingerprint, found: TokenizerFingerprint, *, made: str, where: str, remedy: str,
+    tokenizer: Tokenizer | None = None,
 ) -> None:
     """Raises `TokenizerMismatch` unless both are equal.
 
@@ -128,7 +129,7 @@ def compare(
         raise TokenizerMismatch(f"{where} is not the tokenizer of {made}: {'; '.join(differences)}. {remedy}")
 
 
-def _different_ids(expected: Behaviour, found: Behaviour) -> list[str]:
+def _different_ids(expected: TokenizerFingerprint, found: TokenizerFingerprint) -> list[str]:
     """The first golden string with other ids, and how many strings have them."""
     differing = [text for text in expected.golden if expected.golden[text] != found.golden.get(text)]
     if not differing:
@@ -150,7 +151,7 @@ def show(ids: Sequence[int], start: int) -> str:
     return f"{len(ids)} ids [{before}{shown}{behind}]"
 
 
-def _different_facts(expected: Behaviour, found: Behaviour) -> list[str]:
+def _different_facts(expected: TokenizerFingerprint, found: TokenizerFingerprint) -> list[str]:
     """What differs besides the ids of golden strings."""
     lines = [
         f"{name} is {_number(given)}, expected {_number(wanted)}"
@@ -172,17 +173,17 @@ def _number(value: int | None) -> str:
     return "none" if value is None else f"{value:,}"
 
 
-def write_behaviour(folder: Path, behaviour: Behaviour) -> None:
+def write_tokenizer_fingerprint(folder: Path, fingerprint: TokenizerFingerprint) -> None:
     """Writes the fingerprint into a model folder."""
-    write_json(folder / FILE, behaviour.model_dump(mode="json"))
+    write_json(folder / FILE, fingerprint.model_dump(mode="json"))
 
 
-def read_behaviour(folder: Path) -> Behaviour | None:
+def read_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint | None:
     """The fingerprint in a model folder; None where there is none. Raises `InputError` where the file is none."""
     path = folder / FILE
     if not path.exists():
         return None
     try:
-        return Behaviour.model_validate_json(path.read_bytes())
+        return TokenizerFingerprint.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise InputError(f"{path} is no tokenizer fingerprint of version 1: {error}. Run the train stage again.") from None

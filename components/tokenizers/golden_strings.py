@@ -1,6 +1,6 @@
 """Nothing in, the strings out by which tokenizers are told apart.
 
-They are never edited: a string more or less is another version of `components.tokenizers.fingerprint.Behaviour`.
+They are never edited: a string more or less is another version of `components.tokenizers.fingerprint.TokenizerFingerprint`.
 """
 
 FRAMED = "The martlet has no feet: it is drawn without ever landing.\nツバメは海を渡る。"

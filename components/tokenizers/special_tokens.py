@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, TokenizerMismatch
-from components.tokenizers.fingerprint import Behaviour, behaviour_of, compare, show
+from components.tokenizers.fingerprint import TokenizerFingerprint, compare, fingerprint_tokenizer, show
 from components.tokenizers.golden_strings import FRAMED
 from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
 
@@ -29,21 +29,21 @@ def document_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def folder_behaviour(folder: Path) -> Behaviour:
+def folder_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint:
     """The fingerprint of a model folder's tokenizer, on which its files agree.
 
     Raises `TokenizerMismatch` where `tokenizer.model` and `tokenizer.json` are two tokenizers: the one would be trained with,
     the other asked with. Raises `InputError` as `load_tokenizer` does.
     """
-    behaviour = behaviour_of(document_tokenizer(folder))
+    fingerprint = fingerprint_tokenizer(document_tokenizer(folder))
     model, converted = folder / "tokenizer.model", folder / "tokenizer.json"
     if model.exists() and converted.exists():
         tokenizer = _read_converted(folder)
         compare(
-            behaviour, behaviour_of(tokenizer), made=str(model), where=str(converted), tokenizer=tokenizer,
+            fingerprint, fingerprint_tokenizer(tokenizer), made=str(model), where=str(converted), tokenizer=tokenizer,
             remedy="Take both from one place, or delete tokenizer.json: training writes it from tokenizer.model.",
         )
-    return behaviour
+    return fingerprint
 
 
 def bos_in_front(plain: Sequence[int], asked: Sequence[int], where: str) -> int | None:

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from components.base import Component, Context, Fields, Report, abstractmethod
 
-ORIGIN = "origin.json"
-"""In the scratch folder of a training that went on from another one's checkpoint: an `Origin`."""
+WARM_START = "origin.json"
+"""In the scratch folder of a training that went on from another one's checkpoint: a `WarmStart`."""
 
 
-class Origin(Fields):
+class WarmStart(Fields):
     """A checkpoint of another training: the updates before it were made there, with the same batches."""
 
     fingerprint: str
@@ -28,7 +28,7 @@ class TrainReport(Report):
     first_bits_per_byte: dict[str, float]
     last_bits_per_byte: dict[str, float]
     """Of held-out text by language, before the first update and after the last; empty where none was packed."""
-    continued_from: Origin | None
+    warm_start: WarmStart | None
     """None: every update was made by this training."""
 
     def headline(self) -> str:
@@ -45,7 +45,7 @@ class TrainReport(Report):
 class Trainer(Component):
     """Writes a model folder (`components.models.folder`) and `losses.jsonl`, one line a step."""
 
-    spreads: ClassVar[bool] = True
+    distributed: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:

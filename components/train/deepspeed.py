@@ -18,16 +18,16 @@ from components.errors import InputError, WorkerFailed
 from components.formats.digests import digest_file
 from components.formats.files import link_files, write_text
 from components.models.folder import check_rows, copy_tokenizer, read_config, tensor_shapes
-from components.models.summary import Outline
-from components.tokenizers.fingerprint import compare, write_behaviour
-from components.tokenizers.special_tokens import document_tokenizer, folder_behaviour
+from components.models.summary import ModelSummary
+from components.tokenizers.fingerprint import compare, write_tokenizer_fingerprint
+from components.tokenizers.special_tokens import document_tokenizer, folder_tokenizer_fingerprint
 from components.tokenizers.tokenizer import tokenizer_file
 from components.train.checkpoint import store
-from components.train.checkpoint.warm_start import go_on_from_relative, read_origin
+from components.train.checkpoint.warm_start import read_warm_start, warm_start
 from components.train.contract import Trainer, TrainReport
 from components.train.export_check import check_export
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
-from components.train.parameters import Attempt, Kernels, Outcome, Training
+from components.train.parameters import Kernels, Outcome, TrainingParameters, TrainingRequest
 
 if TYPE_CHECKING:
     from components.data.token_shards import TokenIndex
@@ -42,13 +42,13 @@ ENVIRONMENT = {
 }
 
 
-class DeepSpeedTrainer(Training, Trainer):
-    """Trains with AdamW, a cosine schedule and ZeRO; see `Training` for what each field means."""
+class DeepSpeedTrainer(TrainingParameters, Trainer):
+    """Trains with AdamW, a cosine schedule and ZeRO; see `TrainingParameters` for what each field means."""
 
     kind: Literal["deepspeed"]
-    version: Literal[3]
+    version: Literal[4]
     rank_variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
-    continues_over: ClassVar[frozenset[str]] = frozenset({"skip_batches"})
+    warm_start_fields: ClassVar[frozenset[str]] = frozenset({"skip_batches"})
 
     @model_validator(mode="after")
     def _fits(self) -> "DeepSpeedTrainer":
@@ -69,32 +69,32 @@ class DeepSpeedTrainer(Training, Trainer):
         return self
 
     @property
-    def training(self) -> Training:
+    def training(self) -> TrainingParameters:
         """The fields that the worker needs."""
-        return Training(**{name: getattr(self, name) for name in Training.model_fields})
+        return TrainingParameters(**{name: getattr(self, name) for name in TrainingParameters.model_fields})
 
-    def outline(self, before: Outline) -> Outline:
+    def model_summary(self, before: ModelSummary) -> ModelSummary:
         """With the architecture's shape, where one is given."""
         return before if self.architecture is None else replace(before, shape=self.architecture.shape)
 
-    def forecast(self, before: Outline, site: Site) -> list[tuple[str, str]]:
+    def forecast(self, before: ModelSummary, site: Site) -> list[tuple[str, str]]:
         """Parameters, tokens, memory, work and disk."""
         from components.train.planning.forecast import forecast
 
-        return forecast(self, self.outline(before), site)
+        return forecast(self, self.model_summary(before), site)
 
-    def hours(self, before: Outline, site: Site) -> float | None:
+    def hours(self, before: ModelSummary, site: Site) -> float | None:
         """At the assumed share of the accelerator's peak, where the site names one."""
         from components.train.planning.forecast import training_hours
 
-        return training_hours(self, self.outline(before), site)
+        return training_hours(self, self.model_summary(before), site)
 
-    def rehearse(self, before: Outline, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
+    def profile(self, before: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
         """Makes a few steps, in the site's processes on this machine."""
-        from components.train.planning.forecast import rehearsal_rows
-        from components.train.planning.profile import rehearse
+        from components.train.planning.forecast import profile_rows
+        from components.train.planning.profile import profile
 
-        return rehearsal_rows(self, rehearse(self, self.outline(before), site, launcher, folder))
+        return profile_rows(self, profile(self, self.model_summary(before), site, launcher, folder))
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
         """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
@@ -107,11 +107,11 @@ class DeepSpeedTrainer(Training, Trainer):
             from components.tokenizers.conversion import write_fast_tokenizer
 
             write_fast_tokenizer(output, maximum_length=self.maximum_positions)
-        write_behaviour(output, index.behaviour)
+        write_tokenizer_fingerprint(output, index.tokenizer_fingerprint)
         trained = self._train(context, model, tokens)
         complete_curve(context.journal.metrics, context.scratch / "metrics.jsonl")
         link_files(trained, output)
-        check_export(output, model, self.training, index.behaviour.pieces)
+        check_export(output, model, self.training, index.tokenizer_fingerprint.pieces)
         losses = read_lines(output / "losses.jsonl")
         return TrainReport(
             parameters=sum(prod(shape) for shape in tensor_shapes(output).values()),
@@ -121,7 +121,7 @@ class DeepSpeedTrainer(Training, Trainer):
             last_loss=losses[-1]["loss"],
             first_bits_per_byte=losses[0].get(HELDOUT_BEFORE, {}),
             last_bits_per_byte=losses[-1].get(HELDOUT, {}),
-            continued_from=read_origin(context.scratch),
+            warm_start=read_warm_start(context.scratch),
         )
 
     def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":
@@ -132,7 +132,7 @@ class DeepSpeedTrainer(Training, Trainer):
         check_tokenizer(tokens, index, model, journal)
         check_frames(tokens, index)
         if self.architecture is None:
-            check_rows(model, index.behaviour.pieces)
+            check_rows(model, index.tokenizer_fingerprint.pieces)
             if self.router_auxiliary_loss is not None and not read_config(model).get("num_local_experts"):
                 raise InputError(
                     f"router_auxiliary_loss is {self.router_auxiliary_loss}, but {model} has no experts. Set it to null."
@@ -155,7 +155,7 @@ class DeepSpeedTrainer(Training, Trainer):
         store.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
         if not (context.scratch / "attempt.json").exists():
             context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
-        go_on_from_relative(attempt, context.relatives, context.journal.say)
+        warm_start(attempt, context.warm_start_candidates, context.journal.say)
         write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
         write_piece_bytes(context.scratch, piece_bytes(model))
         context.launcher.run(
@@ -165,9 +165,9 @@ class DeepSpeedTrainer(Training, Trainer):
         check_outcome(outcome, self.steps)
         return attempt.output
 
-    def _attempt(self, context: Context, model: Path, tokens: Path) -> Attempt:
+    def _attempt(self, context: Context, model: Path, tokens: Path) -> TrainingRequest:
         """What the worker is told."""
-        return Attempt(
+        return TrainingRequest(
             training=self.training,
             model=model.absolute(),
             tokens=tokens.absolute(),
@@ -187,7 +187,7 @@ def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Jou
     """Raises `TokenizerMismatch` unless the model's tokenizer does what the one did that the tokens were packed with."""
     file = tokenizer_file(model)
     compare(
-        index.behaviour, folder_behaviour(model), made=f"the tokens in {tokens}", where=str(file),
+        index.tokenizer_fingerprint, folder_tokenizer_fingerprint(model), made=f"the tokens in {tokens}", where=str(file),
         tokenizer=document_tokenizer(model),
         remedy="Run the pack stage again with this tokenizer, or train the model that the tokens were packed for.",
     )

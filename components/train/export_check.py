@@ -8,14 +8,14 @@ from typing import Any
 from components.errors import WorkerFailed
 from components.models.folder import HEAD, check_rows, padding_rows, read_config, tensor_shapes
 from components.models.safetensors_stream import read_header
-from components.train.parameters import Training
+from components.train.parameters import TrainingParameters
 
 DTYPES = {"bf16": ("bfloat16", "BF16"), "pure_bf16": ("bfloat16", "BF16"), "fp32": ("float32", "F32")}
 """What config.json and the safetensors files call each precision's weights."""
 EXPERT = "model.layers.{layer}.block_sparse_moe.experts.{expert}.{matrix}.weight"
 
 
-def check_export(folder: Path, model: Path, training: Training, pieces: int) -> None:
+def check_export(folder: Path, model: Path, training: TrainingParameters, pieces: int) -> None:
     """Raises `WorkerFailed` or `TokenizerMismatch` unless names, shapes, types and configuration are as they must be.
 
     `model` is the folder that was trained from: where it has weights, the tensors' names and shapes must be its own.

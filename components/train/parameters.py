@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from components.base import Fields
-from components.models.summary import Shape
+from components.models.summary import ModelShape
 
 
 class Architecture(Fields):
@@ -38,13 +38,13 @@ class Architecture(Fields):
         return self
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> ModelShape:
         """Its sizes, as a model's `config.json` gives them."""
         sizes = self.model_dump(exclude={"rope_theta"})
-        return Shape(head_dimension=self.hidden_size // self.heads, **sizes)
+        return ModelShape(head_dimension=self.hidden_size // self.heads, **sizes)
 
 
-class Keep(Fields):
+class CheckpointRetention(Fields):
     """Which checkpoints are kept; the others are removed when a newer one is whole."""
 
     last: int = Field(gt=0)
@@ -55,7 +55,7 @@ class Keep(Fields):
     """Besides, the one with the lowest bits per byte of held-out text, on average over `pack.heldout_characters`' languages."""
 
 
-class Training(Fields):
+class TrainingParameters(Fields):
     """How the weights are trained: everything of the trainer's fields that its worker needs."""
 
     architecture: Architecture | None
@@ -90,7 +90,7 @@ class Training(Fields):
     router_auxiliary_loss: float | None = Field(gt=0)
     """The coefficient of Mixtral's load-balancing loss; null: none."""
     checkpoint_every_steps: int = Field(gt=0)
-    keep_checkpoints: Keep
+    keep_checkpoints: CheckpointRetention
     seed: int = Field(ge=0)
 
     @field_validator("skip_batches")
@@ -116,10 +116,10 @@ class Kernels(Fields):
     fused_kernels: bool
 
 
-class Attempt(Fields):
+class TrainingRequest(Fields):
     """A training run as its worker is told it, as `attempt.json`."""
 
-    training: Training
+    training: TrainingParameters
     model: Path
     tokens: Path
     output: Path

@@ -11,12 +11,12 @@ from components.models.folder import read_config, tensor_shapes
 from components.train.contract import Trainer, TrainReport
 
 
-class KeepWeights(Trainer):
+class PassthroughTrainer(Trainer):
     """Passes the model through; `tokens` is not read."""
 
-    kind: Literal["keep"]
+    kind: Literal["passthrough"]
     version: Literal[1]
-    hands_on: ClassVar[bool] = True
+    is_passthrough: ClassVar[bool] = True
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:  # noqa: ARG002
         """Copies the model folder, with an empty `losses.jsonl`. Raises `InputError` where it has no weights."""
@@ -26,9 +26,9 @@ class KeepWeights(Trainer):
             raise InputError(f"{model} has no *.safetensors to keep. Collect a model that has, or train (kind: deepspeed).")
         shutil.copytree(model, output, dirs_exist_ok=True)
         (output / "losses.jsonl").write_text("", encoding="utf-8")
-        context.journal.say("weights were kept as they came (kind: keep)")
+        context.journal.say("weights were kept as they came (kind: passthrough)")
         parameters = sum(prod(shape) for shape in shapes.values())
         return TrainReport(
             parameters=parameters, steps=0, tokens=0, first_loss=None, last_loss=None,
-            first_bits_per_byte={}, last_bits_per_byte={}, continued_from=None
+            first_bits_per_byte={}, last_bits_per_byte={}, warm_start=None
         )

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.tokenizers.check.tables import printable
-from flows.commands.batches import Batch, Findings, Sample, Stage, open_training
+from flows.commands.batches import Findings, Sample, Stage, StepBatch, open_training
 
 LOG_WIDTH = 140
 
@@ -74,6 +74,6 @@ def console() -> Console:
     return out
 
 
-def write_json(found: Batch | Findings) -> None:
+def write_json(found: StepBatch | Findings) -> None:
     """Prints everything as one JSON object."""
     sys.stdout.write(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")

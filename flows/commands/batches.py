@@ -42,7 +42,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Batch:
+class StepBatch:
     """What a step saw."""
 
     run: str
@@ -53,7 +53,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DocumentSighting:
     """A sample with a part of a document: `tokens` of its tokens, from token `first`."""
 
     step: int
@@ -75,11 +75,11 @@ class Findings:
     document: str
     tokens: int
     steps: int
-    seen: list[Seen]
+    seen: list[DocumentSighting]
 
 
 @dataclass(frozen=True)
-class Training:
+class PackedTraining:
     """One training of a run: its data, its order, and how batches are dealt out on this site."""
 
     run: str
@@ -92,7 +92,7 @@ class Training:
     trace: Trace
     tokenizer: Tokenizer
 
-    def batch(self, step: int, rank: int | None) -> Batch:
+    def batch(self, step: int, rank: int | None) -> StepBatch:
         """What a step sees, on one rank or on all. Raises `ParameterError` where there is no such step or rank."""
         if not 0 <= step < self.steps:
             raise ParameterError(
@@ -104,11 +104,11 @@ class Training:
         number = batch_at(step, self.skipped)
         ranks = range(self.plan.processes) if rank is None else [rank]
         samples = [self.sample(sample) for each in ranks for dealt in self.plan.samples(number, each) for sample in dealt]
-        return Batch(self.run, self.stage, step, number, samples)
+        return StepBatch(self.run, self.stage, step, number, samples)
 
     def sample(self, number: int) -> Sample:
         """One sample, looked up."""
-        shards, seat = self.trace.shards, self.plan.seat_of(number)
+        shards, seat = self.trace.shards, self.plan.position_of(number)
         place, tokens = shards.place(number), shards.sample(number)
         return Sample(
             seat.rank, seat.position, number, shards.index.sources[place.source].text, place.epoch, place.window, len(tokens),
@@ -126,9 +126,9 @@ class Training:
         for _, each in packed:
             source = self.trace.shards.index.sources[each.source].text
             for sighting in self.trace.sightings(each, samples):
-                seat = self.plan.seat_of(sighting.sample)
+                seat = self.plan.position_of(sighting.sample)
                 if (step := step_at(seat.batch, self.skipped)) is not None:
-                    seen.append(Seen(step, seat.rank, seat.position, sighting.sample, source, sighting.epoch,
+                    seen.append(DocumentSighting(step, seat.rank, seat.position, sighting.sample, source, sighting.epoch,
                                      sighting.first, sighting.tokens))
         seen.sort(key=lambda each: (each.step, each.sample))
         return Findings(self.run, self.stage, packed[0][0], packed[0][1].tokens, self.steps, seen)
@@ -144,14 +144,14 @@ class Training:
         )
 
 
-def open_training(run: str, stage: Stage) -> Training:
+def open_training(run: str, stage: Stage) -> PackedTraining:
     """A training of the run that is named. Raises a `MartletError` where there is none, or nothing is packed yet."""
     settings, _ = at_home()
     workspace = find_workspace(settings, run)
     params = load_params(workspace / "params.yaml")
     training = params.train if stage == "train" else params.train_base
-    if training.kind == "keep":
-        raise ParameterError(f"{workspace.name} trains nothing in {stage} (kind: keep), so no step saw anything.")
+    if training.kind == "passthrough":
+        raise ParameterError(f"{workspace.name} trains nothing in {stage} (kind: passthrough), so no step saw anything.")
     site = load_site(settings.site)
     plan = BatchPlan(training.global_batch_size, site.train_micro_batch_size, site.train_processes)
     plan.check(site.name)
@@ -159,7 +159,7 @@ def open_training(run: str, stage: Stage) -> Training:
     if not tokens.exists():
         raise InputError(f"{workspace.name} has packed nothing yet: {tokens} does not exist. Run it at least as far as that.")
     trace = Trace(TokenShards(tokens))
-    return Training(
+    return PackedTraining(
         workspace.name, stage, params, workspace, training.steps, training.skip_batches, plan, trace, load_tokenizer(model)
     )
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from components.base import Component, Site
-from components.models.summary import NOTHING, Outline, read_outline
-from components.params import STAGES, Params, component_of, obstacles
+from components.models.summary import UNKNOWN_MODEL, ModelSummary, read_model_summary
+from components.params import STAGES, Params, component_of, preflight
 from flows.commands.plan_jobs import job_rows
 from flows.commands.runs import CONSOLE, asked
 from flows.pipeline import Pipeline
@@ -29,15 +29,15 @@ def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
     site = load_site(workspace.settings.site, on)
     CONSOLE.print(f"run {workspace.run}, commit {workspace.commit[:12]}, workspace {workspace.path}", soft_wrap=True)
     CONSOLE.print(stages_table(workspace))
-    outlines = outlines_before(workspace.params, workspace.path / "artifacts")
+    summaries = summaries_before(workspace.params, workspace.path / "artifacts")
     slurm = load_slurm(workspace.settings.site, on)
-    for stage, outline in outlines.items():
+    for stage, summary in summaries.items():
         component = component_of(workspace.params, stage)
-        rows = component.forecast(outline, site)
-        if slurm is not None and stage in slurm.stages and not component.hands_on:
-            rows += job_rows(slurm.stages[stage], slurm, component.hours(outline, site))
-        print_rows(stage, rows + (rehearsed(component, outline, site) if measure else []))
-    for words in obstacles(workspace.params):
+        rows = component.forecast(summary, site)
+        if slurm is not None and stage in slurm.stages and not component.is_passthrough:
+            rows += job_rows(slurm.stages[stage], slurm, component.hours(summary, site))
+        print_rows(stage, rows + (profiled(component, summary, site) if measure else []))
+    for words in preflight(workspace.params):
         CONSOLE.print(f"would stop it: {words}", soft_wrap=True)
 
 
@@ -52,13 +52,13 @@ def stages_table(workspace: Workspace) -> Table:
     return table
 
 
-def outlines_before(params: Params, artifacts: Path) -> dict[str, Outline]:
+def summaries_before(params: Params, artifacts: Path) -> dict[str, ModelSummary]:
     """What is known of the model that each stage is given: from the files, where a stage was run, else from the recipe."""
-    outline, known = NOTHING, {}
+    summary, known = UNKNOWN_MODEL, {}
     for stage in STAGES:
-        known[stage] = outline
-        found = read_outline(artifacts / MODEL_FOLDERS.get(stage, stage))
-        outline = found or component_of(params, stage).outline(outline)
+        known[stage] = summary
+        found = read_model_summary(artifacts / MODEL_FOLDERS.get(stage, stage))
+        summary = found or component_of(params, stage).model_summary(summary)
     return known
 
 
@@ -74,8 +74,8 @@ def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
     Console(highlight=False, width=None if CONSOLE.is_terminal else LOG_WIDTH).print(f"\n[bold]{title}[/bold]", table)
 
 
-def rehearsed(component: Component, outline: Outline, site: Site) -> list[tuple[str, str]]:
-    """What a rehearsal on this machine took."""
+def profiled(component: Component, summary: ModelSummary, site: Site) -> list[tuple[str, str]]:
+    """What a profile on this machine took."""
     with tempfile.TemporaryDirectory(prefix="martlet-plan-") as folder:
         launcher = LocalProcesses(Path(folder) / "logs", site.threads_per_process)
-        return component.rehearse(outline, site, launcher, Path(folder))
+        return component.profile(summary, site, launcher, Path(folder))

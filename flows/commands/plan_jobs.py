@@ -75,8 +75,8 @@ def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
     _, workspace = asked(recipe, values, reference)
     component, name = component_of(workspace.params, stage), workspace.settings.site
     site = load_slurm(name, on)
-    if site is None or stage not in site.stages or component.hands_on:
-        jobs = [s for s in site.stages if not component_of(workspace.params, s).hands_on] if site else []
+    if site is None or stage not in site.stages or component.is_passthrough:
+        jobs = [s for s in site.stages if not component_of(workspace.params, s).is_passthrough] if site else []
         there = f"Jobs are: {', '.join(jobs)}." if jobs else "It has no jobs: set MARTLET_SITE to a site with a slurm section."
         raise ParameterError(f"{stage} is no job on the site {name}: it runs where the flow runs. {there}")
     mark = known_fingerprint(workspace, stage, component)
@@ -84,7 +84,7 @@ def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
         stage=stage, run=workspace.run, fingerprint=mark, scratch=scratch_of(workspace.settings, mark),
         workspace=workspace.path.absolute(), cancelled=workspace.journal / f"{stage}.cancelled",
     )
-    variables = component.rank_variables if component.spreads else {}
+    variables = component.rank_variables if component.distributed else {}
     request = Asked(site.stages[stage], site, variables, exclude=())
     return sbatch_text(request_of(place, request, stage_environment(workspace, "<flow run>")))
 

@@ -14,7 +14,7 @@ from components.params import STAGES, explain
 from flows.pipeline import Pipeline, StageResult
 from flows.request import Recipe, Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, plan_workspace, refuse_obstacles, sealed_as
+from flows.workspace import Workspace, plan_workspace, refuse_preflight, sealed_as
 from infra import git
 from infra.settings import Settings
 from infra.tracking.writer import is_complete, tracked
@@ -26,7 +26,7 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
     """Runs a recipe in this process and prints its summary. Where everything is done already, it starts nothing."""
     request, workspace = asked(recipe, values, reference)
     clock = time.monotonic()
-    refuse_obstacles(workspace)
+    refuse_preflight(workspace)
     if done := finished(workspace, clock):
         if not is_complete(workspace.path):
             with tracked(workspace.path, workspace.run, flow_run=""):

@@ -23,7 +23,7 @@ COLOURS = {PASSED[True]: "green", PASSED[False]: "bold red", PASSED[None]: "dim"
 
 
 @dataclass(frozen=True)
-class Asked:
+class TokenizerCheckRequest:
     """The command's words."""
 
     path: Path
@@ -34,7 +34,7 @@ class Asked:
     limit: int
 
 
-def check_tokenizer_folder(asked: Asked) -> bool:
+def check_tokenizer_folder(asked: TokenizerCheckRequest) -> bool:
     """Measures, prints, writes; True where no check failed. Raises a `MartletError` for what a user can mend."""
     domains, notes = read_domains(named(asked.texts), asked.limit) if asked.texts else (None, [])
     with Display() as display:

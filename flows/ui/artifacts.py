@@ -32,7 +32,7 @@ LAST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Artifact:
+class PageArtifact:
     """One artifact as it should be."""
 
     key: str
@@ -44,7 +44,7 @@ class Artifact:
     task_run: UUID | None
 
 
-Put = Callable[[Artifact, UUID | None], UUID]
+Put = Callable[[PageArtifact, UUID | None], UUID]
 """Creates an artifact, or updates the one of that id; returns its id. May take its time, and may fail."""
 
 
@@ -62,7 +62,7 @@ class StagePage:
     """Where its job's logs are."""
 
 
-class Board:
+class PrefectArtifacts:
     """The artifacts of one flow run."""
 
     def __init__(self, run: str, journal: Path, flow_run: UUID | None, put: Put, interval: float = INTERVAL_SECONDS) -> None:
@@ -70,15 +70,15 @@ class Board:
         self.interval = interval
         self.run, self.journal, self.flow_run, self.put = run, journal, flow_run, put
         self.page = StagePage("", None)
-        self._wanted: dict[str, Artifact] = {}
+        self._wanted: dict[str, PageArtifact] = {}
         self._ids: dict[str, UUID] = {}
         self._changed = threading.Condition()
         self._ends = False
         self._began = self._due = time.monotonic()
         context = contextvars.copy_context()  # Prefect's settings are in it
-        self._thread = threading.Thread(target=context.run, args=(self._send_all,), name="board", daemon=True)
+        self._thread = threading.Thread(target=context.run, args=(self._send_all,), name="artifacts", daemon=True)
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "PrefectArtifacts":
         """Starts the thread."""
         self._thread.start()
         return self
@@ -116,7 +116,7 @@ class Board:
 
     def markdown(self, key: str, text: str, task_run: UUID | None) -> None:
         """Shows a page of Markdown."""
-        self._want(Artifact(key_of(key), "markdown", text, self.run, self.flow_run, task_run))
+        self._want(PageArtifact(key_of(key), "markdown", text, self.run, self.flow_run, task_run))
 
     def _show_progress(self) -> None:
         """The stage's bar."""
@@ -124,7 +124,7 @@ class Board:
         assert page.percent is not None
         words = ". ".join(part for part in (f"{page.stage} of {self.run}: {page.text}", self._mlflow()) if part)
         key = key_of(f"{self.run}-{page.stage}")
-        self._want(Artifact(key, "progress", round(page.percent, 2), words, self.flow_run, page.task_run))
+        self._want(PageArtifact(key, "progress", round(page.percent, 2), words, self.flow_run, page.task_run))
 
     def _show_job(self) -> None:
         """The page of the stage's job: what became of it, and where its files are."""
@@ -143,7 +143,7 @@ class Board:
         path = self.journal / "mlflow_page"
         return f"[MLflow]({path.read_text(encoding='utf-8').strip()})" if path.exists() else ""
 
-    def _want(self, artifact: Artifact) -> None:
+    def _want(self, artifact: PageArtifact) -> None:
         """Replaces what was wanted of this artifact before. Never waits for a request."""
         with self._changed:
             self._wanted[artifact.key] = artifact
@@ -155,7 +155,7 @@ class Board:
             for artifact in wanted:
                 self._send(artifact)
 
-    def _next(self) -> list[Artifact]:
+    def _next(self) -> list[PageArtifact]:
         """Waits until something is wanted and it is time for it; [] when the run has ended and nothing is."""
         with self._changed:
             self._changed.wait_for(lambda: self._wanted or self._ends)
@@ -165,7 +165,7 @@ class Board:
             wanted, self._wanted = self._wanted, {}
         return list(wanted.values())
 
-    def _send(self, artifact: Artifact) -> None:
+    def _send(self, artifact: PageArtifact) -> None:
         """Sends one; where that fails, it is wanted again, unless a newer one is by now, or the run has ended."""
         try:
             self._ids[artifact.key] = self.put(artifact, self._ids.get(artifact.key))
@@ -180,7 +180,7 @@ def key_of(name: str) -> str:
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def put_artifact(artifact: Artifact, known: UUID | None) -> UUID:
+def put_artifact(artifact: PageArtifact, known: UUID | None) -> UUID:
     """Asks the Prefect server; raises whatever its client raises. One that was removed over there is made again."""
     with get_client(sync_client=True) as client:
         if known is not None:

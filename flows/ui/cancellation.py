@@ -27,7 +27,7 @@ def is_cancelled(flow_run: UUID) -> bool:
     return state is not None and (state.is_cancelling() or state.is_cancelled())
 
 
-class Watch:
+class CancellationWatch:
     """One flow run of this process, in Prefect's hooks."""
 
     def __init__(self) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from components.clean.engine.filter_unit import judge_unit
+from components.clean.engine.filter_unit import filter_unit
 from components.clean.engine.merge import gather
 from components.clean.engine.pages import read_pages
 from components.clean.engine.progress import Watch
 from components.clean.engine.request import Call
 from components.clean.engine.units import units_of
-from components.clean.engine.verdicts import Borders, read_head, write_judged
+from components.clean.engine.verdicts import Borders, read_head, write_verdicts
 from components.data.documents import read_documents
 from components.errors import EmptyCorpus, InputError, WorkerFailed
 from components.formats.digests import digest_folder, digest_value
@@ -189,7 +189,7 @@ def judged_call(collected: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         cleaning.clean(collected, folder, NoLauncher())
     call = Call.model_validate_json((folder / "scratch/call.json").read_bytes())
     for unit in units_of(read_manifest(collected)):
-        judge_unit(call, unit, lambda: None)
+        filter_unit(call, unit, lambda: None)
     for name, value in {"RANK": "0", "WORLD_SIZE": "1"}.items():
         monkeypatch.setenv(name, value)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
@@ -208,7 +208,7 @@ def test_a_unit_that_began_in_the_wrong_place_is_judged_again(
     assert [read_head(call, unit).pages for unit in (3, 4, 7)] == [0, 0, 10]
     call.rows(3).write_bytes(call.rows(0).read_bytes())
     call.texts(3).write_bytes(call.texts(0).read_bytes())
-    write_judged(call, 7, [], Borders())
+    write_verdicts(call, 7, [], Borders())
     _, same, _ = cleaning.clean(collected, tmp_path, RanksHere())
     assert digest_folder(same) == cleaned
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import ParameterError, ServiceError
 from infra.deploy.cluster.cluster import Cluster
-from infra.deploy.cluster.configuration import Shape
+from infra.deploy.cluster.configuration import ClusterShape
 from infra.slurm.commands import Slurm, SlurmUnreachable, State
 from tests.cluster import living, submit, wait_for, wait_until
 
@@ -17,7 +17,7 @@ FOR_EVER = "while :; do sleep 0.1; done"
 @pytest.fixture
 def other() -> Iterator[Cluster]:
     """A second cluster, which gives a silent node up soon."""
-    yield from living(Shape(gpus=0, node_timeout_seconds=5, message_seconds=2))
+    yield from living(ClusterShape(gpus=0, node_timeout_seconds=5, message_seconds=2))
 
 
 def test_a_job_has_two_nodes_with_two_tasks_and_two_gpus_each(queue: Slurm, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_living_cluster_is_left_alone_and_keeps_its_shape(cluster: Cluster, qu
     cluster.start()
     assert {(m.pid, m.name) for m in cluster.processes()} == before
     with pytest.raises(ServiceError, match="another shape"):
-        Cluster(cluster.folder, Shape(nodes=3)).start()
+        Cluster(cluster.folder, ClusterShape(nodes=3)).start()
     cluster.command("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
     assert cluster.node_state("node1") == "DOWN"
     cluster.start()
@@ -96,7 +96,7 @@ def test_a_living_cluster_is_left_alone_and_keeps_its_shape(cluster: Cluster, qu
 def test_a_daemon_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state/job_state").write_text("no state of Slurm's")
-    cluster = Cluster(tmp_path, Shape(nodes=1))
+    cluster = Cluster(tmp_path, ClusterShape(nodes=1))
     try:
         with pytest.raises(ServiceError, match=r"(?s)slurmctld ended.*slurmctld.log:\n.*job state"):
             cluster.start()
@@ -107,4 +107,4 @@ def test_a_daemon_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: 
 
 def test_a_folder_that_slurm_cannot_read_the_name_of_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="' ' means something"):
-        Cluster(tmp_path / "a folder", Shape())
+        Cluster(tmp_path / "a folder", ClusterShape())

@@ -73,7 +73,7 @@ CASES = {
 
 
 @dataclass
-class Seen:
+class LossObservation:
     """What an engine computed and is made of."""
 
     gradients: dict[str, Any]
@@ -92,7 +92,7 @@ class Laboratory:
     root: Path
     launched: set[int] = field(default_factory=set)
 
-    def __getitem__(self, name: str) -> Seen:
+    def __getitem__(self, name: str) -> LossObservation:
         from safetensors.torch import load_file
 
         case, folder = CASES[name], self.root / name
@@ -100,7 +100,7 @@ class Laboratory:
             self.launch(case.processes)
         weights = load_file(folder / "scratch/model/model.safetensors")
         facts = json.loads((folder / "scratch/engine.json").read_text())
-        return Seen(load_file(folder / "scratch/engine.safetensors"), weights, facts)
+        return LossObservation(load_file(folder / "scratch/engine.safetensors"), weights, facts)
 
     def launch(self, processes: int) -> None:
         attempts = []
@@ -134,7 +134,7 @@ def write_llama(inputs: Path, folder: Path) -> None:
     shutil.copytree(inputs, folder)
     torch.manual_seed(5)
     config = LlamaConfig(
-        vocab_size=TokenShards(inputs / "tokens").index.behaviour.pieces, hidden_size=32, intermediate_size=48,
+        vocab_size=TokenShards(inputs / "tokens").index.tokenizer_fingerprint.pieces, hidden_size=32, intermediate_size=48,
         num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, initializer_range=0.1,
         max_position_embeddings=128,
     )  # fmt: skip
@@ -166,7 +166,7 @@ class Plain:
         from components.train.loop.model import build_config, build_model
 
         training, shards = self.component.training, TokenShards(self.folder / "tokens")
-        self.eos = shards.index.behaviour.eos
+        self.eos = shards.index.tokenizer_fingerprint.eos
         config = build_config(training, self.folder / "model", shards.index)
         model = build_model(training, self.folder / "model", config, KERNELS)
         state = {name: (torch.zeros_like(weight), torch.zeros_like(weight)) for name, weight in model.named_parameters()}
@@ -290,7 +290,7 @@ def test_losses_by_source_are_the_means_over_the_sources_targets_at_any_number_o
         for number in range(4, 8):
             tokens = torch.from_numpy(np.stack([shards.sample(number)]))
             by_hand = Plain(trainer(**(dict(SHORT) | dict(case.changes) | {"z_loss": None})), laboratory.root, 1)
-            by_hand.eos = shards.index.behaviour.eos
+            by_hand.eos = shards.index.tokenizer_fingerprint.eos
             counted = int((tokens[:, :-1] != by_hand.eos).sum())
             loss, _ = by_hand.loss(model, tokens)
             losses.setdefault(shards.index.sources[shards.place(number).source].text, []).extend([loss.item()] * counted)

@@ -19,8 +19,8 @@ from components.errors import EmptyCorpus, InputError, TokenizerMismatch, Worker
 from components.evaluate.contract import EvaluateReport
 from components.formats.digests import digest_folder
 from components.formats.scores import BASE, TRAINED, read_scores
-from components.tokenizers.fingerprint import write_behaviour
-from components.tokenizers.special_tokens import folder_behaviour
+from components.tokenizers.fingerprint import write_tokenizer_fingerprint
+from components.tokenizers.special_tokens import folder_tokenizer_fingerprint
 from tests import evaluating
 from tests.evaluating import SMOKE
 from tests.fakes import FakeJournal, NoLauncher, RanksHere
@@ -218,7 +218,7 @@ def test_a_model_whose_tokenizer_was_changed_since_its_training_is_refused_befor
     for name in ("base", "text"):
         (tmp_path / name).symlink_to(inputs / name)
     model = shutil.copytree(inputs / "model", tmp_path / "model")
-    write_behaviour(model, folder_behaviour(model))
+    write_tokenizer_fingerprint(model, folder_tokenizer_fingerprint(model))
     edit_fast_tokenizer(model, lambda values: values["pre_tokenizer"].update(add_prefix_space=True))
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     (model / "config.json").write_text(json.dumps(config | {"intermediate_size": 96}), encoding="utf-8")  # fails to load
@@ -227,7 +227,7 @@ def test_a_model_whose_tokenizer_was_changed_since_its_training_is_refused_befor
 
 
 def test_a_model_without_a_fingerprint_is_evaluated_and_said(evaluated: tuple[EvaluateReport, Path, FakeJournal]) -> None:
-    said = [line for line in evaluated[2].lines if "has no tokenizer_behaviour.json" in line]
+    said = [line for line in evaluated[2].lines if "has no tokenizer_fingerprint.json" in line]
     assert [line.split(" has no")[0].rsplit("/")[-1] for line in said] == ["base", "model"]
 
 

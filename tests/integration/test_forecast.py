@@ -1,14 +1,14 @@
-"""The formulas behind `martlet plan` against what torch counts, keeps and allocates; and a rehearsal with the real trainer."""
+"""The formulas behind `martlet plan` against what torch counts, keeps and allocates; and a profile with the real trainer."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.models.summary import Outline, shape_of
+from components.models.summary import ModelSummary, shape_of
 from components.train.planning.flops import forward_flops
 from components.train.planning.memory import activation_bytes
-from components.train.planning.profile import MOST, WARM_UP, rehearse
+from components.train.planning.profile import MOST, WARM_UP, profile
 from tests.fakes import SITE
 from tests.forked_ranks import ForkedRanks
 from tests.tiny_training import trainer
@@ -31,8 +31,8 @@ def build(fields: dict[str, Any], attention: str = "sdpa", dtype: str = "float32
     return AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=getattr(torch, dtype))
 
 
-def outline_of(model: Any) -> Outline:
-    return Outline(model.config.vocab_size, shape_of(model.config.to_dict()))
+def outline_of(model: Any) -> ModelSummary:
+    return ModelSummary(model.config.vocab_size, shape_of(model.config.to_dict()))
 
 
 def tokens() -> Any:
@@ -87,10 +87,10 @@ def test_activations_are_what_autograd_keeps_for_the_backward_pass(fields: dict[
 
 
 def test_a_rehearsal_runs_the_trainer_for_some_steps_on_a_model_that_is_not_there(tmp_path: Path) -> None:
-    component, outline = trainer(global_batch_size=4), Outline(300, None)
+    component, summary = trainer(global_batch_size=4), ModelSummary(300, None)
     launcher = ForkedRanks(tmp_path / "logs")
-    rows = component.rehearse(outline, SITE, launcher, tmp_path)
+    rows = component.profile(summary, SITE, launcher, tmp_path)
     assert [name for name, _ in rows] == ["a step, measured", "all steps, measured", "memory a process, measured"]
-    again = rehearse(component, component.outline(outline), SITE, launcher, tmp_path / "again")
+    again = profile(component, component.model_summary(summary), SITE, launcher, tmp_path / "again")
     assert [line["step"] for line in again.lines] == list(range(WARM_UP + MOST))
     assert again.step_seconds > 0

@@ -17,8 +17,8 @@ from components.formats.digests import digest_folder
 from components.publish.contract import PublishReport
 from components.publish.folder import FolderPublisher
 from components.publish.lineage import read_lineage, verify
-from components.tokenizers.fingerprint import write_behaviour
-from components.tokenizers.special_tokens import folder_behaviour
+from components.tokenizers.fingerprint import write_tokenizer_fingerprint
+from components.tokenizers.special_tokens import folder_tokenizer_fingerprint
 from tests.fakes import make_context
 from tests.published import RELEASE, make_scores, write_records
 from tests.tiny_models import write_model
@@ -38,7 +38,7 @@ sys.stdout.write(f"{tokens['input_ids'].shape[1]} {output.shape[1]} {tokenizer.d
 def made(tmp_path: Path) -> Path:
     """A trained model and its scores."""
     model = write_model(tmp_path / "model", 3)
-    write_behaviour(model, folder_behaviour(model))
+    write_tokenizer_fingerprint(model, folder_tokenizer_fingerprint(model))
     scores = tmp_path / "scores"
     scores.mkdir()
     make_scores().write(scores)
@@ -86,7 +86,7 @@ def test_a_release_holds_what_a_reader_needs_and_every_file_is_in_its_lineage(ma
     report, release = publish(made)
     names = {path.name for path in release.iterdir()}
     assert names >= {"README.md", "config.json", "generation_config.json", "lineage.json", "model.safetensors", "scores.json",
-                     "scores.png", "tokenizer.json", "tokenizer_behaviour.json", "tokenizer_config.json"}
+                     "scores.png", "tokenizer.json", "tokenizer_fingerprint.json", "tokenizer_config.json"}
     assert set(read_lineage(release).files) == names - {"lineage.json"}
     assert verify(release) == []
     assert (report.files, report.location) == (len(names), "martlet-test")

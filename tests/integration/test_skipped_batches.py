@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.formats.digests import digest_folder
-from components.train.contract import Origin, TrainReport
+from components.train.contract import TrainReport, WarmStart
 from components.train.deepspeed import DeepSpeedTrainer
 from tests.fakes import FakeJournal
 from tests.tiny_training import context_of, prepare, trainer
@@ -13,10 +13,10 @@ from tests.tiny_training import context_of, prepare, trainer
 EVERYTHING = {"keep_checkpoints": {"last": 9, "every_steps": None, "best": False}}
 
 
-def train(folder: Path, mark: str, component: DeepSpeedTrainer, *relatives: Path) -> tuple[TrainReport, list[str]]:
+def train(folder: Path, mark: str, component: DeepSpeedTrainer, *candidates: Path) -> tuple[TrainReport, list[str]]:
     """A whole training as a run of its own; its report, and what it said."""
     run = folder / mark
-    context = replace(context_of(run, processes=2, micro_batch_size=2), fingerprint=mark * 64, relatives=relatives)
+    context = replace(context_of(run, processes=2, micro_batch_size=2), fingerprint=mark * 64, warm_start_candidates=candidates)
     report = component.run(context, model=folder / "model", tokens=folder / "tokens", output=run / "output")
     assert isinstance(context.journal, FakeJournal)
     return report, context.journal.lines
@@ -35,8 +35,8 @@ def test_a_training_with_batches_left_out_later_is_to_the_bit_the_one_without_th
     assert any(words.startswith("going on from step-00000008 of the training aaaaaaaaaaaaaaaa") for words in said)
     assert (starts(inputs / "b"), starts(inputs / "c")) == ([8], [0])
     assert digest_folder(inputs / "b/output") == digest_folder(inputs / "c/output")  # losses.jsonl and weights
-    assert report == expected.model_copy(update={"continued_from": Origin(fingerprint="a" * 64, step=8)})
-    assert (before.continued_from, expected.continued_from) == (None, None)
+    assert report == expected.model_copy(update={"warm_start": WarmStart(fingerprint="a" * 64, step=8)})
+    assert (before.warm_start, expected.warm_start) == (None, None)
     assert before.last_loss != report.last_loss
     lines = [json.loads(line) for line in (inputs / "b/metrics.jsonl").read_text().splitlines()]
     assert [line["batch"] for line in lines] == [*range(9), 11, 12, 13, *range(15, 19)]

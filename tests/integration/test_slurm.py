@@ -22,7 +22,7 @@ import pytest
 from components.base import Context
 from components.errors import MartletError, ParameterError
 from infra.deploy.cluster.cluster import Cluster
-from infra.deploy.cluster.configuration import Shape
+from infra.deploy.cluster.configuration import ClusterShape
 from infra.deploy.cluster.installation import install
 from infra.sites import load_slurm
 from infra.slurm.commands import Slurm, SlurmMissing, SlurmRefused, State
@@ -66,7 +66,7 @@ while "SLURM_STEP_ID" in os.environ and pathlib.Path({state!r}, "hang-" + os.env
 """
 
 
-class Training:
+class Stub:
     """Stub ranks that a driver process runs on the cluster; the files of both are below one folder."""
 
     def __init__(self, cluster: Cluster, folder: Path, name: str, changes: Mapping[str, Any], steps: int = FOR_EVER) -> None:
@@ -95,7 +95,7 @@ class Training:
         path.write_text(text.format(folder=quoted(self.folder), path=quoted(os.environ["PATH"])), encoding="utf-8")
         path.chmod(0o755)
 
-    def start(self) -> "Training":
+    def start(self) -> "Stub":
         """Starts a driver."""
         (self.folder / "driven.json").write_text(self.driven.model_dump_json(), encoding="utf-8")
         with (self.folder / "said").open("ab") as stream:
@@ -206,7 +206,7 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def waits(training: Training) -> bool:
+def waits(training: Stub) -> bool:
     """Whether it said why it has to."""
     return "waits (Resources" in training.said() or "waits (Priority" in training.said()
 
@@ -215,7 +215,7 @@ def waits(training: Training) -> bool:
 def own_cluster() -> Iterator[Cluster]:
     """Two nodes with room for all of these jobs at once; a silent node is given up soon."""
     install()
-    yield from living(Shape(cpus=64, message_seconds=4, node_timeout_seconds=5))
+    yield from living(ClusterShape(cpus=64, message_seconds=4, node_timeout_seconds=5))
 
 
 @pytest.fixture(scope="module")
@@ -252,13 +252,15 @@ ASKED = {
 
 
 @pytest.fixture(scope="module")
-def stories(own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Training]]:
+def stories(
+    own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Stub]]:
     """All started while the cluster had no place for any of them, and each waiting in the queue until all did."""
     folder = tmp_path_factory.mktemp("stories")
     blocker = submit(slurm, folder, "sleep 300", "--exclusive", "--nodes=2", "--partition=low")
     wait_for(slurm, blocker, State.RUNNING)
     found = {
-        name: Training(own_cluster, folder / (HOSTILE if name == "finishing" else name), name.replace(" ", "").replace(",", ""),
+        name: Stub(own_cluster, folder / (HOSTILE if name == "finishing" else name), name.replace(" ", "").replace(",", ""),
                        changes, steps=12 if name == "finishing" else FOR_EVER)
         for name, changes in STORIES.items()
     }  # fmt: skip
@@ -278,14 +280,14 @@ def stories(own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempPat
         training.end()
 
 
-def test_a_long_queue_is_said_with_its_reason_and_is_no_error(stories: dict[str, Training]) -> None:
+def test_a_long_queue_is_said_with_its_reason_and_is_no_error(stories: dict[str, Stub]) -> None:
     waiting = [training for training in stories.values() if waits(training)]
     assert len(waiting) >= len(STORIES) - 1
     for training in waiting:
         assert "error:" not in training.said().partition("is running")[0]
 
 
-def test_ranks_finish_on_two_nodes_their_lines_pass_through_and_everything_is_on_record(stories: dict[str, Training]) -> None:
+def test_ranks_finish_on_two_nodes_their_lines_pass_through_and_everything_is_on_record(stories: dict[str, Stub]) -> None:
     training = stories["finishing"]
     said = training.finish()
     assert [json.loads(line.partition(" ")[2])["done"] for line in said.splitlines() if line.startswith("@progress")] == [
@@ -304,7 +306,7 @@ def test_ranks_finish_on_two_nodes_their_lines_pass_through_and_everything_is_on
     training.check_steps()
 
 
-def test_after_a_kill_of_the_watcher_a_new_one_follows_the_same_job(stories: dict[str, Training]) -> None:
+def test_after_a_kill_of_the_watcher_a_new_one_follows_the_same_job(stories: dict[str, Stub]) -> None:
     training = stories["followed"]
     training.wait_for_step(3)
     assert training.send(signal.SIGKILL) == -signal.SIGKILL
@@ -316,7 +318,7 @@ def test_after_a_kill_of_the_watcher_a_new_one_follows_the_same_job(stories: dic
 
 
 def test_a_submission_that_arrives_late_waits_and_is_ended_by_the_next_watcher(
-    stories: dict[str, Training], slurm: Slurm
+    stories: dict[str, Stub], slurm: Slurm
 ) -> None:
     training = stories["twice"]
     training.wait_for_step(3)
@@ -331,7 +333,7 @@ def test_a_submission_that_arrives_late_waits_and_is_ended_by_the_next_watcher(
     training.check_steps()
 
 
-def test_sigterm_alone_ends_the_watcher_and_the_job_goes_on(stories: dict[str, Training], slurm: Slurm) -> None:
+def test_sigterm_alone_ends_the_watcher_and_the_job_goes_on(stories: dict[str, Stub], slurm: Slurm) -> None:
     training = stories["left alone"]
     training.wait_for_step(3)
     assert training.send(signal.SIGTERM) == 1
@@ -347,7 +349,7 @@ def test_sigterm_alone_ends_the_watcher_and_the_job_goes_on(stories: dict[str, T
 
 
 @pytest.mark.parametrize("name", ["cancelled", "cancelled, deaf"])
-def test_a_cancelled_job_is_gone_within_ten_seconds(stories: dict[str, Training], slurm: Slurm, name: str) -> None:
+def test_a_cancelled_job_is_gone_within_ten_seconds(stories: dict[str, Stub], slurm: Slurm, name: str) -> None:
     training = stories[name]
     training.wait_for_step(3)
     training.driven.cancelled.touch()
@@ -361,7 +363,7 @@ def test_a_cancelled_job_is_gone_within_ten_seconds(stories: dict[str, Training]
     assert "was cancelled, as asked" in training.said()
 
 
-def test_a_rank_that_fails_by_itself_ends_the_job_at_once_with_its_own_words(stories: dict[str, Training]) -> None:
+def test_a_rank_that_fails_by_itself_ends_the_job_at_once_with_its_own_words(stories: dict[str, Stub]) -> None:
     training = stories["own fault"]
     words = training.finish(1)
     node = training.attempts()[0].nodes[1]
@@ -372,7 +374,7 @@ def test_a_rank_that_fails_by_itself_ends_the_job_at_once_with_its_own_words(sto
     assert [(attempt.verdict, attempt.rank) for attempt in training.attempts()] == [("failed", 3)]
 
 
-def test_a_job_that_lost_a_rank_is_put_back_into_the_queue_and_goes_on(stories: dict[str, Training]) -> None:
+def test_a_job_that_lost_a_rank_is_put_back_into_the_queue_and_goes_on(stories: dict[str, Stub]) -> None:
     training = stories["killed rank"]
     training.wait_until(lambda: len(training.attempts()) >= 2)
     training.finish_now()
@@ -383,7 +385,7 @@ def test_a_job_that_lost_a_rank_is_put_back_into_the_queue_and_goes_on(stories: 
     training.check_steps()
 
 
-def test_a_job_that_loses_ranks_more_often_than_is_forgiven_ends_with_one_message(stories: dict[str, Training]) -> None:
+def test_a_job_that_loses_ranks_more_often_than_is_forgiven_ends_with_one_message(stories: dict[str, Stub]) -> None:
     training = stories["killed too often"]
     (message,) = [line for line in training.finish(1).splitlines() if "error: job" in line]
     assert message.endswith(
@@ -393,7 +395,7 @@ def test_a_job_that_loses_ranks_more_often_than_is_forgiven_ends_with_one_messag
     assert len(training.attempts()) == 2
 
 
-def test_the_third_start_keeps_away_from_a_node_that_two_were_lost_on(stories: dict[str, Training]) -> None:
+def test_the_third_start_keeps_away_from_a_node_that_two_were_lost_on(stories: dict[str, Stub]) -> None:
     training = stories["bad node"]
     training.wait_until(partial(is_lost_twice, training))
     training.wait_until(lambda: bool(training.attempts()[-1].ended is None and training.history()))
@@ -404,7 +406,7 @@ def test_the_third_start_keeps_away_from_a_node_that_two_were_lost_on(stories: d
     training.check_steps()
 
 
-def is_lost_twice(training: Training) -> bool:
+def is_lost_twice(training: Stub) -> bool:
     """Whether node2 took it down twice; sends it there again where Slurm gave it node1 alone, the first that was free."""
     attempts = training.attempts()
     lost = [each for each in attempts if each.verdict == "lost"]
@@ -416,7 +418,7 @@ def is_lost_twice(training: Training) -> bool:
     return len(lost) >= 2
 
 
-def test_a_node_is_not_kept_away_from_where_the_job_could_not_run_without_it(stories: dict[str, Training]) -> None:
+def test_a_node_is_not_kept_away_from_where_the_job_could_not_run_without_it(stories: dict[str, Stub]) -> None:
     training = stories["refused node"]
     training.wait_until(lambda: len(training.attempts()) >= 4)
     (training.state / "die-1").unlink()
@@ -428,7 +430,7 @@ def test_a_node_is_not_kept_away_from_where_the_job_could_not_run_without_it(sto
     assert training.submitted() == 1
 
 
-def test_a_start_in_which_a_rank_does_not_even_begin_is_ended_and_the_job_put_back(stories: dict[str, Training]) -> None:
+def test_a_start_in_which_a_rank_does_not_even_begin_is_ended_and_the_job_put_back(stories: dict[str, Stub]) -> None:
     training = stories["absent rank"]
     training.wait_until(lambda: any(each.verdict == "lost" for each in training.attempts()))
     (training.state / "hang-1").unlink()
@@ -443,7 +445,7 @@ def test_a_start_in_which_a_rank_does_not_even_begin_is_ended_and_the_job_put_ba
     training.check_steps()
 
 
-def test_what_the_controller_forgot_is_judged_by_what_the_job_noted(stories: dict[str, Training], slurm: Slurm) -> None:
+def test_what_the_controller_forgot_is_judged_by_what_the_job_noted(stories: dict[str, Stub], slurm: Slurm) -> None:
     training = stories["forgotten"]
     training.wait_for_step(3)
     assert training.driver is not None
@@ -455,7 +457,7 @@ def test_what_the_controller_forgot_is_judged_by_what_the_job_noted(stories: dic
     assert f"job {job.number}: rank 1 of 2 on node2 failed: ValueError: rank 1 does not like step" in training.finish(1)
 
 
-def test_a_job_near_its_time_limit_saves_its_state_and_goes_on_in_the_same_job(stories: dict[str, Training]) -> None:
+def test_a_job_near_its_time_limit_saves_its_state_and_goes_on_in_the_same_job(stories: dict[str, Stub]) -> None:
     training = stories["near its limit"]
     training.wait_until(lambda: len(training.attempts()) >= 2)
     training.finish_now()
@@ -465,7 +467,7 @@ def test_a_job_near_its_time_limit_saves_its_state_and_goes_on_in_the_same_job(s
     training.check_steps()
 
 
-def test_a_job_that_slurm_ended_at_its_limit_goes_on_in_another(stories: dict[str, Training]) -> None:
+def test_a_job_that_slurm_ended_at_its_limit_goes_on_in_another(stories: dict[str, Stub]) -> None:
     training = stories["over its limit"]
     training.wait_until(lambda: len(training.attempts()) >= 2)
     first = training.attempts()[0].job
@@ -480,7 +482,7 @@ def test_a_job_that_slurm_ended_at_its_limit_goes_on_in_another(stories: dict[st
 def test_a_watcher_killed_while_it_submits_leaves_exactly_one_job(
     own_cluster: Cluster, slurm: Slurm, tmp_path: Path, moment: str
 ) -> None:
-    training = Training(own_cluster, tmp_path / "training", moment.replace(" ", ""), {})
+    training = Stub(own_cluster, tmp_path / "training", moment.replace(" ", ""), {})
     pause = training.folder / ("pause-after" if moment == "before its answer" else "pause-before")
     pause.touch()
     training.start()
@@ -503,7 +505,7 @@ def test_a_watcher_killed_while_it_submits_leaves_exactly_one_job(
 
 
 def test_a_controller_that_is_restarted_costs_some_words_and_nothing_else(
-    stories: dict[str, Training], own_cluster: Cluster
+    stories: dict[str, Stub], own_cluster: Cluster
 ) -> None:
     training = stories["controller"]
     training.wait_for_step(3)
@@ -526,7 +528,7 @@ def test_a_controller_that_is_restarted_costs_some_words_and_nothing_else(
 def test_a_job_that_cannot_be_is_refused_with_slurms_reason_and_the_key_to_change(
     own_cluster: Cluster, tmp_path: Path, changes: dict[str, Any], error: type[MartletError], words: str
 ) -> None:
-    driven = Training(own_cluster, tmp_path / "training", "refused", changes).driven
+    driven = Stub(own_cluster, tmp_path / "training", "refused", changes).driven
     with pytest.raises(error, match=words):
         launcher_of(driven).run(driven.module, [], processes=2, environment={}, outcome=driven.outcome)
 
@@ -534,7 +536,7 @@ def test_a_job_that_cannot_be_is_refused_with_slurms_reason_and_the_key_to_chang
 def test_a_walltime_above_the_partitions_is_told_with_the_key_to_change(
     own_cluster: Cluster, slurm: Slurm, tmp_path: Path
 ) -> None:
-    training = Training(own_cluster, tmp_path / "training", "toolong", {"walltime_minutes": 9 * 1440}).start()
+    training = Stub(own_cluster, tmp_path / "training", "toolong", {"walltime_minutes": 9 * 1440}).start()
     training.wait_until(lambda: "waits (PartitionTimeLimit" in training.said())
     assert "Lower slurm.stages.train.walltime_minutes to what the partition allows" in training.said()
     training.driven.cancelled.touch()
@@ -546,7 +548,7 @@ def test_a_job_that_waits_longer_than_the_site_has_patience_is_ended(
     own_cluster: Cluster, slurm: Slurm, tmp_path: Path
 ) -> None:
     changes = {"walltime_minutes": 9 * 1440, "longest_wait_minutes": 0.05}
-    training = Training(own_cluster, tmp_path / "training", "impatient", changes).start()
+    training = Stub(own_cluster, tmp_path / "training", "impatient", changes).start()
     (message,) = [line for line in training.finish(1).splitlines() if "error: job" in line]
     assert "waited 0 minutes (PartitionTimeLimit) and was ended, as slurm.longest_wait_minutes 0.05 of the site" in message
     assert slurm.named(training.name) == []
@@ -556,7 +558,7 @@ def test_a_job_that_waits_longer_than_the_site_has_patience_is_ended(
 def test_a_machine_without_slurm_is_told_apart_from_a_refusal(
     own_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driven = Training(own_cluster, tmp_path / "training", "missing", {}).driven
+    driven = Stub(own_cluster, tmp_path / "training", "missing", {}).driven
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SlurmMissing, match="squeue is not on PATH"):
         launcher_of(driven).run(driven.module, [], processes=2, environment={}, outcome=driven.outcome)
@@ -566,11 +568,11 @@ def test_a_machine_without_slurm_is_told_apart_from_a_refusal(
 class Disturbed:
     """What was preempted, and lost a node later."""
 
-    waiting: Training
+    waiting: Stub
     """Needs both nodes."""
-    shrinking: Training
+    shrinking: Stub
     """Goes on with one."""
-    real: Training
+    real: Stub
     """As well, and trains."""
     output: Path
     plain: Path
@@ -582,9 +584,9 @@ def disturbed(own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempP
     """Jobs side by side that are preempted by one of `high`, and then lose node2 to a power cut, for a while."""
     folder = tmp_path_factory.mktemp("disturbed")
     inputs = prepare(folder)
-    waiting = Training(own_cluster, folder / "waiting", "waiting", {"tasks_per_node": 2})
-    shrinking = Training(own_cluster, folder / "shrinking", "shrinking", {"tasks_per_node": 2, "minimum_nodes": 1}).start()
-    real = Training(own_cluster, folder / "real", "real", {"minimum_nodes": 1})
+    waiting = Stub(own_cluster, folder / "waiting", "waiting", {"tasks_per_node": 2})
+    shrinking = Stub(own_cluster, folder / "shrinking", "shrinking", {"tasks_per_node": 2, "minimum_nodes": 1}).start()
+    real = Stub(own_cluster, folder / "real", "real", {"minimum_nodes": 1})
     component = trainer(steps=STEPS, checkpoint_every_steps=10, learning_rate=1e-3, minimum_learning_rate=1e-4)
     with ThreadPoolExecutor() as threads:
         trained = threads.submit(component.run, context_of(real), inputs / "model", inputs / "tokens", folder / "output")
@@ -618,25 +620,25 @@ STEPS = 200
 """Of the real training: more than it makes until it is disturbed, on a busy machine too."""
 
 
-def context_of(training: Training) -> Context:
+def context_of(training: Stub) -> Context:
     """For the real trainer."""
     site = replace(SITE, train_processes=2, train_micro_batch_size=2)
     return make_context(training.folder, site=site, launcher=launcher_of(training.driven))
 
 
-def metrics(training: Training) -> list[dict[str, Any]]:
+def metrics(training: Stub) -> list[dict[str, Any]]:
     """A line a step, of which some are made again after a start from a checkpoint."""
     whole = read(training.folder / "metrics.jsonl").rpartition("\n")[0]
     return [json.loads(line) for line in whole.splitlines()]
 
 
-def wait_for_metrics(training: Training, count: int, trained: "Future[Any]") -> None:
+def wait_for_metrics(training: Stub, count: int, trained: "Future[Any]") -> None:
     """Until there are as many lines."""
     training.wait_until(lambda: len(metrics(training)) >= count or trained.done())
     assert not trained.done(), "it was over before it could be disturbed"
 
 
-def steps_are_made(training: Training, restarts: int) -> bool:
+def steps_are_made(training: Stub, restarts: int) -> bool:
     """Whether rank 0 made some since that many restarts."""
     return len([restart for _, restart, *_ in training.history() if restart >= restarts]) >= 3
 
@@ -685,7 +687,7 @@ def test_interruptions_at_random_moments_leave_one_finished_job_and_no_step_twic
     while left > 0:
         number += 1
         folder = tmp_path / f"training-{number}"
-        training = Training(own_cluster, folder, f"cycles{number}", {"failures_forgiven": 50}, steps=50)
+        training = Stub(own_cluster, folder, f"cycles{number}", {"failures_forgiven": 50}, steps=50)
         left = interrupted(training, chance, left)
         assert slurm.named(training.name) == []
         assert training.submitted() == 1
@@ -695,13 +697,13 @@ def test_interruptions_at_random_moments_leave_one_finished_job_and_no_step_twic
         training.check_steps()
 
 
-def rank_was_killed(training: Training, rank: int) -> bool:
+def rank_was_killed(training: Stub, rank: int) -> bool:
     """Kills it; true as well where there is none to kill any more."""
     assert training.driver is not None
     return training.kill_rank(rank) or training.driver.poll() is not None
 
 
-def interrupted(training: Training, chance: random.Random, cycles: int) -> int:
+def interrupted(training: Stub, chance: random.Random, cycles: int) -> int:
     """Drives a training to its end, with up to so many interruptions; returns how many are left of them."""
     while True:
         training.start()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.cluster.cluster import Cluster
-from infra.deploy.cluster.configuration import Shape
+from infra.deploy.cluster.configuration import ClusterShape
 from infra.deploy.cluster.installation import install
 from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable, State
 from infra.slurm.refusals import remedy
@@ -50,7 +50,7 @@ def test_slurm_would_start_what_the_test_clusters_site_asks_for(
 def large() -> Iterator[Cluster]:
     """Sixteen nodes of eight GPUs, as the Swallow recipes were trained on: as far as Slurm knows."""
     install()
-    yield from living(Shape(nodes=16, cpus=128, gpus=8))
+    yield from living(ClusterShape(nodes=16, cpus=128, gpus=8))
 
 
 @pytest.mark.parametrize("golden", sorted(GOLDEN.glob("*.sbatch")), ids=lambda path: path.stem)

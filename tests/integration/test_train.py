@@ -122,8 +122,9 @@ def test_the_loss_falls_and_the_export_says_what_it_is(inputs: Path, undisturbed
     config = json.loads((undisturbed / "output/config.json").read_text())
     facts = TokenShards(inputs / "tokens").index
     assert {name: config[name] for name in ("architectures", "max_position_embeddings", "vocab_size", "dtype")} == {
-        "architectures": ["MistralForCausalLM"], "max_position_embeddings": 64, "vocab_size": facts.behaviour.pieces,
+        "architectures": ["MistralForCausalLM"], "max_position_embeddings": 64,
+        "vocab_size": facts.tokenizer_fingerprint.pieces,
         "dtype": "bfloat16",
     }  # fmt: skip
     assert "_name_or_path" not in config
-    assert len(AutoTokenizer.from_pretrained(undisturbed / "output")) == facts.behaviour.pieces
+    assert len(AutoTokenizer.from_pretrained(undisturbed / "output")) == facts.tokenizer_fingerprint.pieces

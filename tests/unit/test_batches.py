@@ -102,7 +102,7 @@ def test_tables_name_documents_and_steps(home: Path, monkeypatch: pytest.MonkeyP
     (["batch", RUN, "--step", str(STEPS)], r"has no step 12 of train: its 12 steps are numbered from 0 to 11\."),
     (["batch", RUN, "--step", "-1"], r"has no step -1"),
     (["batch", RUN, "--step", "0", "--rank", "2"], r"there is no rank 2: this site has 2, from 0"),
-    (["batch", RUN, "--step", "0", "--base"], r"trains nothing in train_base \(kind: keep\)"),
+    (["batch", RUN, "--step", "0", "--base"], r"trains nothing in train_base \(kind: passthrough\)"),
     (["find", RUN, "--document", "ffff"], r"there is no document ffff among the 25 that .* packed for train"),
     (["find", RUN, "--document", HELD_OUT.id], rf"{HELD_OUT.id} is held out in {RUN}: it is measured on, and no step sees it"),
 ])

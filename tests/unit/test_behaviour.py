@@ -11,24 +11,24 @@ from components.formats.digests import digest_value
 from components.tokenizers.conversion import write_fast_tokenizer
 from components.tokenizers.fingerprint import (
     FILE,
-    Behaviour,
+    TokenizerFingerprint,
     Walk,
-    behaviour_of,
     compare,
-    read_behaviour,
+    fingerprint_tokenizer,
+    read_tokenizer_fingerprint,
     show,
-    write_behaviour,
+    write_tokenizer_fingerprint,
 )
 from components.tokenizers.golden_strings import FRAMED, GOLDEN
 from components.tokenizers.sentencepiece import NORMAL, tokenizer_of
-from components.tokenizers.special_tokens import bos_in_front, folder_behaviour
+from components.tokenizers.special_tokens import bos_in_front, folder_tokenizer_fingerprint
 from components.tokenizers.tokenizer import frame, load_tokenizer
 from tests.byte_levels import FAMILIES, small, write
 from tests.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.vocabularies import tiny_proto, write_tokenizer
 
 PROTO = tiny_proto()
-BEHAVIOUR = behaviour_of(tokenizer_of(PROTO))
+FINGERPRINT = fingerprint_tokenizer(tokenizer_of(PROTO))
 LINE = tokenizer_of(PROTO).encode("\n")
 WORDS = {"made": "the tokens", "where": "tokenizer.model", "remedy": "Pack again."}
 
@@ -41,15 +41,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def changed(change: Callable[[Any], None]) -> Behaviour:
+def changed(change: Callable[[Any], None]) -> TokenizerFingerprint:
     """The fingerprint after a change of the SentencePiece model."""
     proto = tiny_proto()
     change(proto)
-    return behaviour_of(tokenizer_of(proto))
+    return fingerprint_tokenizer(tokenizer_of(proto))
 
 
 def test_the_golden_strings_of_version_1_are_these() -> None:
-    assert Behaviour.model_fields["version"].annotation.__args__ == (1,)  # type: ignore[union-attr]
+    assert TokenizerFingerprint.model_fields["version"].annotation.__args__ == (1,)  # type: ignore[union-attr]
     assert digest_value([FRAMED, list(GOLDEN)]) == "7fa324e102bda8c24e2ac2ba314ee744d378e795702e255692252b89a0073d72"
 
 
@@ -62,30 +62,30 @@ def test_the_golden_strings_reach_what_tokenizers_differ_in() -> None:
 
 
 def test_both_libraries_give_one_fingerprint(folder: Path) -> None:
-    assert folder_behaviour(folder) == BEHAVIOUR
+    assert folder_tokenizer_fingerprint(folder) == FINGERPRINT
 
 
 def test_a_fingerprint_survives_its_file(tmp_path: Path) -> None:
-    assert read_behaviour(tmp_path) is None
-    write_behaviour(tmp_path, BEHAVIOUR)
-    assert read_behaviour(tmp_path) == BEHAVIOUR
+    assert read_tokenizer_fingerprint(tmp_path) is None
+    write_tokenizer_fingerprint(tmp_path, FINGERPRINT)
+    assert read_tokenizer_fingerprint(tmp_path) == FINGERPRINT
 
 
 def test_a_document_has_its_frame_in_the_fingerprint() -> None:
-    assert BEHAVIOUR.document == [1, *BEHAVIOUR.golden[FRAMED], 2]
+    assert FINGERPRINT.document == [1, *FINGERPRINT.golden[FRAMED], 2]
 
 
 def test_a_file_that_is_no_fingerprint_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"version": 0}')
-    with pytest.raises(InputError, match=r"tokenizer_behaviour\.json is no tokenizer fingerprint of version 1"):
-        read_behaviour(tmp_path)
+    with pytest.raises(InputError, match=r"tokenizer_fingerprint\.json is no tokenizer fingerprint of version 1"):
+        read_tokenizer_fingerprint(tmp_path)
 
 
 def test_the_first_differing_string_is_shown_with_both_ids_and_how_many_differ() -> None:
-    other = BEHAVIOUR.model_copy(update={"golden": BEHAVIOUR.golden | {" ": [7], "\x07": [1, 2, 3]}})
+    other = FINGERPRINT.model_copy(update={"golden": FINGERPRINT.golden | {" ": [7], "\x07": [1, 2, 3]}})
     with pytest.raises(TokenizerMismatch) as raised:
-        compare(BEHAVIOUR, other, **WORDS)
-    spaces = BEHAVIOUR.golden[" "]
+        compare(FINGERPRINT, other, **WORDS)
+    spaces = FINGERPRINT.golden[" "]
     assert str(raised.value) == (
         f"tokenizer.model is not the tokenizer of the tokens: ' ' gives 1 ids [7], expected {len(spaces)} ids {spaces} "
         f"(2 of {len(GOLDEN)} strings differ). Pack again."
@@ -93,18 +93,19 @@ def test_the_first_differing_string_is_shown_with_both_ids_and_how_many_differ()
 
 
 def test_long_answers_are_shown_from_the_first_difference_on() -> None:
-    ids = BEHAVIOUR.golden[FRAMED]
-    other = BEHAVIOUR.model_copy(update={"golden": BEHAVIOUR.golden | {FRAMED: [*ids[:20], 477, *ids[21:]]}})
+    ids = FINGERPRINT.golden[FRAMED]
+    other = FINGERPRINT.model_copy(update={"golden": FINGERPRINT.golden | {FRAMED: [*ids[:20], 477, *ids[21:]]}})
     words = rf"gives {len(ids)} ids \[… 477, {ids[21]}, .* …\], expected {len(ids)} ids \[… {ids[20]}, {ids[21]}, "
     with pytest.raises(TokenizerMismatch, match=words):
-        compare(BEHAVIOUR, other, **WORDS)
+        compare(FINGERPRINT, other, **WORDS)
 
 
 def test_one_more_piece_is_noticed() -> None:
     other = changed(lambda proto: proto.pieces.add(piece="ヮヮヮ", score=-9999.0, type=NORMAL))
-    assert other.golden == BEHAVIOUR.golden
-    with pytest.raises(TokenizerMismatch, match=rf"number of pieces is {BEHAVIOUR.pieces + 1}, expected {BEHAVIOUR.pieces}"):
-        compare(BEHAVIOUR, other, **WORDS)
+    assert other.golden == FINGERPRINT.golden
+    pieces = FINGERPRINT.pieces
+    with pytest.raises(TokenizerMismatch, match=rf"number of pieces is {pieces + 1}, expected {pieces}"):
+        compare(FINGERPRINT, other, **WORDS)
 
 
 def test_two_renumbered_pieces_are_noticed() -> None:
@@ -112,14 +113,14 @@ def test_two_renumbered_pieces_are_noticed() -> None:
         proto.pieces[-1].piece, proto.pieces[-2].piece = proto.pieces[-2].piece, proto.pieces[-1].piece
 
     with pytest.raises(TokenizerMismatch, match=r"gives .* expected"):
-        compare(BEHAVIOUR, changed(renumber), **WORDS)
+        compare(FINGERPRINT, changed(renumber), **WORDS)
 
 
 def test_a_merge_out_of_turn_is_noticed_where_no_golden_string_shows_it(folder: Path) -> None:
     delay_merge(folder, "b", "o")
     words = r"of .*: '.*bo.*' gives \d+ ids \[.*\], expected .*; the texts of its pieces are split otherwise"
     with pytest.raises(TokenizerMismatch, match=words) as raised:
-        folder_behaviour(folder)
+        folder_tokenizer_fingerprint(folder)
     assert "strings differ" not in str(raised.value)
 
 
@@ -136,9 +137,9 @@ def test_a_text_of_the_vocabulary_is_named_where_neighbours_are_split_otherwise(
 
 
 def test_a_fingerprint_from_before_the_walk_is_compared_all_the_same(folder: Path) -> None:
-    old = BEHAVIOUR.model_copy(update={"walk": None})
-    compare(old, BEHAVIOUR, tokenizer=tokenizer_of(PROTO), **WORDS)
-    other = BEHAVIOUR.model_copy(update={"vocabulary": "0" * 64})
+    old = FINGERPRINT.model_copy(update={"walk": None})
+    compare(old, FINGERPRINT, tokenizer=tokenizer_of(PROTO), **WORDS)
+    other = FINGERPRINT.model_copy(update={"vocabulary": "0" * 64})
     with pytest.raises(TokenizerMismatch, match="tokens: the texts of its pieces are split otherwise"):
         compare(old, other, tokenizer=tokenizer_of(PROTO), **WORDS)
 
@@ -146,13 +147,13 @@ def test_a_fingerprint_from_before_the_walk_is_compared_all_the_same(folder: Pat
 def test_a_merge_out_of_turn_is_noticed_with_the_string(folder: Path) -> None:
     delay_merge(folder, "h", "e")
     with pytest.raises(TokenizerMismatch, match=r'"def land\(height\).*" gives \d+ ids \[.*\], expected .* strings differ\)'):
-        folder_behaviour(folder)
+        folder_tokenizer_fingerprint(folder)
 
 
 def test_a_tokenizer_json_that_lost_its_bos_is_noticed(folder: Path) -> None:
     lose_bos(folder)
     with pytest.raises(TokenizerMismatch, match=r"model: BOS is none, expected 1\. Take both from one place"):
-        folder_behaviour(folder)
+        folder_tokenizer_fingerprint(folder)
 
 
 def test_a_tokenizer_json_written_again_by_transformers_is_the_same(folder: Path) -> None:
@@ -161,24 +162,24 @@ def test_a_tokenizer_json_written_again_by_transformers_is_the_same(folder: Path
     before = (folder / "tokenizer_config.json").read_bytes()
     AutoTokenizer.from_pretrained(folder, local_files_only=True).save_pretrained(folder)
     assert (folder / "tokenizer_config.json").read_bytes() != before
-    assert folder_behaviour(folder) == BEHAVIOUR
+    assert folder_tokenizer_fingerprint(folder) == FINGERPRINT
 
 
 def test_other_bytes_of_the_same_tokenizer_json_are_the_same(folder: Path) -> None:
     truncation = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
     edit_fast_tokenizer(folder, lambda fast: fast.update(truncation=truncation))  # the limits of somebody's last batch
-    assert folder_behaviour(folder) == BEHAVIOUR
+    assert folder_tokenizer_fingerprint(folder) == FINGERPRINT
 
 
 def test_a_tokenizer_json_that_is_none_is_named(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"tokenizer\.json is no tokenizer"):
-        folder_behaviour(folder)
+        folder_tokenizer_fingerprint(folder)
 
 
 def test_a_folder_with_one_file_has_nothing_to_disagree(tmp_path: Path) -> None:
     alone = write_tokenizer(tmp_path / "alone", PROTO)
-    assert folder_behaviour(alone) == BEHAVIOUR
+    assert folder_tokenizer_fingerprint(alone) == FINGERPRINT
 
 
 @pytest.mark.parametrize(
@@ -202,9 +203,9 @@ def test_a_document_begins_with_the_bos_that_the_tokenizer_puts_in_front_not_wit
     write(tmp_path, small(family))
     named = load_tokenizer(tmp_path).bos
     assert named is not None
-    behaviour = folder_behaviour(tmp_path)
-    assert behaviour.bos == (named if begins else None)
-    assert behaviour.document == frame(behaviour.golden[FRAMED], named if begins else None, behaviour.eos)
+    fingerprint = folder_tokenizer_fingerprint(tmp_path)
+    assert fingerprint.bos == (named if begins else None)
+    assert fingerprint.document == frame(fingerprint.golden[FRAMED], named if begins else None, fingerprint.eos)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -212,6 +213,6 @@ def test_a_byte_level_tokenizer_written_again_by_transformers_is_the_same(family
     from transformers import AutoTokenizer
 
     write(tmp_path, small(family))
-    before = folder_behaviour(tmp_path)
+    before = folder_tokenizer_fingerprint(tmp_path)
     AutoTokenizer.from_pretrained(tmp_path, local_files_only=True).save_pretrained(tmp_path)
-    assert folder_behaviour(tmp_path) == before
+    assert folder_tokenizer_fingerprint(tmp_path) == before

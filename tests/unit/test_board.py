@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from flows.display import Display
-from flows.ui.artifacts import Artifact, Board, key_of
+from flows.ui.artifacts import PageArtifact, PrefectArtifacts, key_of
 from infra.journal import JOB_MARK, MARK
 from infra.slurm.jobs import Job, State
 from infra.slurm.place import Place
@@ -25,13 +25,13 @@ class Page:
     """Stands where Prefect does: keeps what it is given, unless it was told to hang or to fail."""
 
     def __init__(self) -> None:
-        self.made: dict[UUID, list[Artifact]] = {}
+        self.made: dict[UUID, list[PageArtifact]] = {}
         self.answers = threading.Event()
         self.answers.set()
         self.fails = False
         self.asked = 0
 
-    def put(self, artifact: Artifact, known: UUID | None) -> UUID:
+    def put(self, artifact: PageArtifact, known: UUID | None) -> UUID:
         self.asked += 1
         self.answers.wait()
         if self.fails:
@@ -40,7 +40,7 @@ class Page:
         self.made.setdefault(name, []).append(artifact)
         return name
 
-    def newest(self, key: str) -> Artifact | None:
+    def newest(self, key: str) -> PageArtifact | None:
         found = [versions[-1] for versions in self.made.values() if versions[-1].key == key]
         return found[-1] if found else None
 
@@ -51,10 +51,10 @@ def page() -> Page:
 
 
 @pytest.fixture
-def board(page: Page, tmp_path: Path) -> Board:
-    board = Board("tiny-1a2b3c4d", tmp_path, uuid4(), page.put, interval=0.01)
-    board.begin("train_base", uuid4())
-    return board
+def artifacts(page: Page, tmp_path: Path) -> PrefectArtifacts:
+    artifacts = PrefectArtifacts("tiny-1a2b3c4d", tmp_path, uuid4(), page.put, interval=0.01)
+    artifacts.begin("train_base", uuid4())
+    return artifacts
 
 
 def progress(done: int, total: int = 100) -> str:
@@ -72,33 +72,35 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_a_stages_progress_is_one_artifact_which_ends_at_a_hundred_percent(board: Board, page: Page) -> None:
-    with board:
+def test_a_stages_progress_is_one_artifact_which_ends_at_a_hundred_percent(artifacts: PrefectArtifacts, page: Page) -> None:
+    with artifacts:
         for done in range(1, 51):
-            board.line(progress(done))
-            board.line("a plain line says nothing of progress")
-        board.line(progress(50))
+            artifacts.line(progress(done))
+            artifacts.line("a plain line says nothing of progress")
+        artifacts.line(progress(50))
         wait_until(lambda: (shown := page.newest("tiny-1a2b3c4d-train-base")) is not None and shown.data == 50.0)
-        board.end("ran", 1.5)
+        artifacts.end("ran", 1.5)
     (versions,) = page.made.values()
     assert versions[-1].data == 100.0
     assert versions[-1].description == "train_base of tiny-1a2b3c4d: 50 of 100, loss 6.50; ran (1.5 s)"
     assert (versions[-1].kind, versions[-1].flow_run, versions[-1].task_run) == (
-        "progress", board.flow_run, board.page.task_run
+        "progress", artifacts.flow_run, artifacts.page.task_run
     )  # fmt: skip
 
 
-def test_a_stage_that_says_nothing_has_no_bar(board: Board, page: Page) -> None:
-    with board:
-        board.end("unchanged", 0.1)
+def test_a_stage_that_says_nothing_has_no_bar(artifacts: PrefectArtifacts, page: Page) -> None:
+    with artifacts:
+        artifacts.end("unchanged", 0.1)
     assert not page.made
 
 
-def test_a_job_has_a_page_with_its_state_its_past_its_logs_and_the_mlflow_run(board: Board, page: Page, tmp_path: Path) -> None:
+def test_a_job_has_a_page_with_its_state_its_past_its_logs_and_the_mlflow_run(
+    artifacts: PrefectArtifacts, page: Page, tmp_path: Path
+) -> None:
     (tmp_path / "mlflow_page").write_text("http://127.0.0.1:5000/#/experiments/1/runs/2")
-    with board:
-        board.line(job("job 12 waits (Resources)"))
-        board.line(job("job 12 is running on node[1-2]"))
+    with artifacts:
+        artifacts.line(job("job 12 waits (Resources)"))
+        artifacts.line(job("job 12 is running on node[1-2]"))
     shown = page.newest("tiny-1a2b3c4d-train-base-job")
     assert shown is not None
     text = str(shown.data)
@@ -108,13 +110,15 @@ def test_a_job_has_a_page_with_its_state_its_past_its_logs_and_the_mlflow_run(bo
     assert "[MLflow](http://127.0.0.1:5000/#/experiments/1/runs/2)" in text
 
 
-def test_a_page_that_hangs_keeps_no_line_waiting_and_is_shown_the_newest_when_it_answers(board: Board, page: Page) -> None:
+def test_a_page_that_hangs_keeps_no_line_waiting_and_is_shown_the_newest_when_it_answers(
+    artifacts: PrefectArtifacts, page: Page
+) -> None:
     page.answers.clear()
-    with board:
-        board.line(progress(1))
+    with artifacts:
+        artifacts.line(progress(1))
         wait_until(lambda: page.asked == 1)
         for done in range(1, 1001):
-            board.line(progress(done, 1000))
+            artifacts.line(progress(done, 1000))
         assert page.asked == 1  # and hangs still: what waited for it would be here for ever
         page.answers.set()
         wait_until(lambda: (shown := page.newest("tiny-1a2b3c4d-train-base")) is not None and shown.data == 100.0)
@@ -122,42 +126,42 @@ def test_a_page_that_hangs_keeps_no_line_waiting_and_is_shown_the_newest_when_it
     assert [version.data for version in versions] == [1.0, 100.0]
 
 
-def test_a_page_that_is_away_is_shown_the_newest_of_everything_when_it_is_back(board: Board, page: Page) -> None:
+def test_a_page_that_is_away_is_shown_the_newest_of_everything_when_it_is_back(artifacts: PrefectArtifacts, page: Page) -> None:
     page.fails = True
-    with board:
-        board.markdown("summary", "# old", None)
+    with artifacts:
+        artifacts.markdown("summary", "# old", None)
         for done in (10, 20):
-            board.line(progress(done))
+            artifacts.line(progress(done))
             asked = page.asked
             wait_until(lambda before=asked: page.asked > before + 2)  # type: ignore[misc]
-        board.markdown("summary", "# new", None)
+        artifacts.markdown("summary", "# new", None)
         page.fails = False
         wait_until(lambda: len(page.made) == 2)
     assert sorted(str(versions[0].data) for versions in page.made.values()) == ["# new", "20.0"]
 
 
-def test_an_end_is_not_held_up_by_a_page_that_is_away_for_good(board: Board, page: Page) -> None:
+def test_an_end_is_not_held_up_by_a_page_that_is_away_for_good(artifacts: PrefectArtifacts, page: Page) -> None:
     page.fails = True
     began = time.monotonic()
-    with board:
-        board.line(progress(10))
-        board.line(job("job 12 waits (Priority)"))
+    with artifacts:
+        artifacts.line(progress(10))
+        artifacts.line(job("job 12 waits (Priority)"))
     assert time.monotonic() - began < 5  # seconds; two attempts at most
     assert not page.made
 
 
 def test_what_was_said_last_is_sent_though_a_round_was_just_made(page: Page, tmp_path: Path) -> None:
-    with Board("r", tmp_path, None, page.put, interval=60) as board:
-        board.begin("train", None)
-        board.line(progress(1))
+    with PrefectArtifacts("r", tmp_path, None, page.put, interval=60) as artifacts:
+        artifacts.begin("train", None)
+        artifacts.line(progress(1))
         wait_until(lambda: bool(page.made))
-        board.line(progress(2))
-        board.markdown("summary", "# done", None)
+        artifacts.line(progress(2))
+        artifacts.markdown("summary", "# done", None)
     assert {str(versions[-1].data) for versions in page.made.values()} == {"2.0", "# done"}
 
 
 def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_for_the_page(
-    board: Board, page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    artifacts: PrefectArtifacts, page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = Place(stage="train", run="tiny", fingerprint="1", scratch=tmp_path, workspace=tmp_path, cancelled=tmp_path / "x")
     Watcher(place, poll_seconds=1).show(Job.just_submitted(12, "martlet-train-1"))
@@ -165,10 +169,10 @@ def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_fo
     assert lines[0] == "job 12 waits (None)"
     display = Display()
     display.console = Console(file=io.StringIO(), width=200)
-    with board:
+    with artifacts:
         for line in lines:
             display.line("train_base", line)
-            board.line(line)
+            artifacts.line(line)
     assert isinstance(display.console.file, io.StringIO)
     assert display.console.file.getvalue() == "train_base │ job 12 waits (None)\n"
     shown = page.newest("tiny-1a2b3c4d-train-base-job")
@@ -182,18 +186,18 @@ def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_fo
     (State.UNKNOWN, 0, "job 12 is in a state that is not known (Slurm remembers it no more)"),
 ])  # fmt: skip
 def test_a_jobs_page_does_not_say_that_it_runs_once_it_ended(
-    board: Board, page: Page, tmp_path: Path, state: State, restarts: int, words: str
+    artifacts: PrefectArtifacts, page: Page, tmp_path: Path, state: State, restarts: int, words: str
 ) -> None:
     place = Place(stage="train", run="tiny", fingerprint="1", scratch=tmp_path, workspace=tmp_path, cancelled=tmp_path / "x")
     running = replace(Job.just_submitted(12, "martlet-train-1"), state=State.RUNNING, nodes="node[1-2]")
     ended = running.forgotten() if state is State.UNKNOWN else replace(running, state=state, restarts=restarts)
     told = io.StringIO()
-    with board, redirect_stdout(told):
+    with artifacts, redirect_stdout(told):
         watcher = Watcher(place, poll_seconds=1)
         watcher.show(running)
         watcher.ended(ended)
         for line in told.getvalue().splitlines():
-            board.line(line)
+            artifacts.line(line)
     shown = page.newest("tiny-1a2b3c4d-train-base-job")
     assert shown is not None
     assert f"**{words}**" in str(shown.data)

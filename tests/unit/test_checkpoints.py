@@ -16,9 +16,9 @@ from components.formats.files import write_json
 from components.train.checkpoint import store
 from components.train.checkpoint.fragments import Fragment, FragmentFiles, write_fragments
 from components.train.checkpoint.start import Start, find_start
-from components.train.checkpoint.store import Manifest, checkpoint_path, commit, facts_of, newest, prune
+from components.train.checkpoint.store import CheckpointManifest, checkpoint_path, commit, facts_of, newest, prune
 from components.train.export_check import check_export
-from components.train.parameters import Keep
+from components.train.parameters import CheckpointRetention
 from tests.fakes import make_context
 from tests.tiny_training import ARCHITECTURE, prepare, trainer
 
@@ -43,7 +43,7 @@ def write_checkpoint(
     state = saving / "state/rank-00000.safetensors"
     write_fragments(state, [Fragment("weight", "norm", 0, torch.full([25], float(step)))])
     files = {"state/rank-00000.safetensors": facts_of(state)}
-    manifest = Manifest(
+    manifest = CheckpointManifest(
         fingerprint=fingerprint, step=step, processes=processes, probe_loss=2.5, bits_per_byte=bits, files=files
     )
     commit(saving, checkpoint_path(folder, step), manifest)
@@ -73,7 +73,7 @@ def test_the_last_ones_are_kept_and_every_nth_for_good(
 ) -> None:
     for step in range(4, 25, 4):
         write_checkpoint(tmp_path, step)
-        prune(tmp_path, Keep(last=last, every_steps=every_steps, best=False))
+        prune(tmp_path, CheckpointRetention(last=last, every_steps=every_steps, best=False))
     assert steps_in(tmp_path) == kept
 
 
@@ -82,7 +82,7 @@ def test_the_best_one_on_heldout_text_is_kept_until_a_better_one_comes(best: boo
     there = []
     for step, bits in {4: 2.5, 8: 2.0, 12: 2.25, 16: 2.0, 20: None, 24: 3.0}.items():  # stopped by a signal after 20
         write_checkpoint(tmp_path, step, bits=bits)
-        prune(tmp_path, Keep(last=1, every_steps=None, best=best))
+        prune(tmp_path, CheckpointRetention(last=1, every_steps=None, best=best))
         there.append(steps_in(tmp_path))
     assert there[0] == [4]
     assert steps_in(tmp_path) == kept

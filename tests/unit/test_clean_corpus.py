@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.clean.contract import CleanReport
-from components.clean.passthrough import KeepPages
+from components.clean.passthrough import PassthroughCleaner
 from components.clean.swallow import SwallowCleaner
 from components.collect.warc import WarcCollector
 from components.data.documents import Document, read_documents
@@ -21,12 +21,12 @@ from tests.texts import ENGLISH, FRENCH, JAPANESE, html, prose
 from tests.unit.test_clean_rules import PUBLISHED
 
 SWALLOW: dict[str, Any] = {
-    "kind": "swallow", "version": 1, "languages": ["ja", "en", "code"], "minimum_characters": 100,
+    "kind": "swallow", "version": 2, "languages": ["ja", "en", "code"], "minimum_characters": 100,
     "heldout_fraction": 0.2, "skip_elements": ["nav"], "rules": PUBLISHED, "refused_hosts": ["*.example.com"],
     "ng_words": [], "deduplicate": {"kind": "minhash", "ngram": 5, "bands": 40, "rows": 20, "seed": 1},
 }
 KEEP: dict[str, Any] = {
-    "kind": "keep", "version": 1, "languages": ["ja", "en"], "heldout_fraction": 0.2, "skip_elements": []
+    "kind": "passthrough", "version": 1, "languages": ["ja", "en"], "heldout_fraction": 0.2, "skip_elements": []
 }
 
 
@@ -169,10 +169,11 @@ def test_code_is_what_its_source_says(tmp_path: Path) -> None:
 
 
 def test_keep_rejects_nothing_that_has_text(collected: Path, tmp_path: Path) -> None:
-    report = KeepPages.model_validate(KEEP).run(make_context(tmp_path, launcher=RanksHere()), collected, tmp_path / "out")
+    context = make_context(tmp_path, launcher=RanksHere())
+    report = PassthroughCleaner.model_validate(KEEP).run(context, collected, tmp_path / "out")
     assert report.rejected == {"no_text_response": 0, "no_text": 1, "languages": 0}
     assert report.kept == 26
-    english = KeepPages.model_validate(KEEP | {"languages": ["en"]})
+    english = PassthroughCleaner.model_validate(KEEP | {"languages": ["en"]})
     context = make_context(tmp_path, launcher=RanksHere())
     assert english.run(context, collected, tmp_path / "en").rejected["languages"] == 20
 

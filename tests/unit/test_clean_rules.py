@@ -12,14 +12,14 @@ from components.clean.rules import Rules, Text
 from tests.texts import JAPANESE, prose
 
 PUBLISHED: dict[str, Any] = {
-    "minimum_letters": 400,
-    "minimum_japanese_letters": 400,
+    "minimum_document_characters": 400,
+    "minimum_japanese_characters": 400,
     "maximum_duplicate_paragraph_fraction": 0.30,
     "maximum_duplicate_sentence_fraction": 0.30,
     "maximum_duplicate_paragraph_character_fraction": 0.20,
     "maximum_duplicate_sentence_character_fraction": 0.20,
-    "maximum_top_ngram_character_fraction": {2: 0.20, 3: 0.18, 4: 0.16},
-    "maximum_duplicate_ngram_character_fraction": {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10},
+    "maximum_top_ngram_fraction": {2: 0.20, 3: 0.18, 4: 0.16},
+    "maximum_duplicate_ngram_type_fraction": {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10},
     "minimum_hiragana_fraction": 0.2,
     "maximum_katakana_fraction": 0.5,
     "minimum_japanese_fraction": 0.5,
@@ -50,8 +50,8 @@ def ending(count: int, whole: int, mark: str = "…") -> str:
 
 
 @pytest.mark.parametrize(("rule", "kept", "rejected"), [
-    ("minimum_letters", "あ" * 400, "あ" * 399),
-    ("minimum_japanese_letters", "a" + "あ" * 400, "abc" + "あ" * 399),
+    ("minimum_document_characters", "あ" * 400, "あ" * 399),
+    ("minimum_japanese_characters", "a" + "あ" * 400, "abc" + "あ" * 399),
     ("maximum_katakana_fraction", "カ" * 5 + "か" * 5, "カ" * 6 + "か" * 5),
     ("minimum_hiragana_fraction", "か" * 2 + "火" * 8, "か" * 2 + "火" * 9),
     ("minimum_japanese_fraction", "火" * 5 + "a" * 5, "火" * 5 + "a" * 6),
@@ -92,7 +92,7 @@ def test_the_commonest_ngram_is_kept_at_its_limit_and_broken_beyond_it(n: int) -
     text = "あ" * (n + 17) + distinct(82)  # 18 times the same among 100 − … n-grams
     top, total = 18, len(text) - n + 1
     assert r.top_ngram_fraction(text, n) == pytest.approx(top / total)
-    rule = "maximum_top_ngram_character_fraction"
+    rule = "maximum_top_ngram_fraction"
     assert broken(text, **{rule: {n: top / total}}) is None
     assert broken(text, **{rule: {n: top / total - 1e-9}}) == rule
 
@@ -102,7 +102,7 @@ def test_ngrams_that_occur_again_are_kept_at_the_limit_and_broken_beyond_it(n: i
     text = distinct(100) + distinct(n + 9)  # ten n-grams occur twice
     different = 100 - n + 1 + n - 1  # those of the hundred, and those across the seam
     assert r.duplicate_ngram_fraction(text, n) == pytest.approx(10 / different)
-    rule = "maximum_duplicate_ngram_character_fraction"
+    rule = "maximum_duplicate_ngram_type_fraction"
     assert broken(text, **{rule: {n: 10 / different}}) is None
     assert broken(text, **{rule: {n: 10 / different - 1e-9}}) == rule
 
@@ -136,7 +136,7 @@ def test_kana_kanji_and_punctuation_are_japanese_letters_and_nothing_else() -> N
 
 
 def test_a_text_without_any_letter_divides_by_nothing() -> None:
-    assert broken("", **PUBLISHED) == "minimum_letters"
+    assert broken("", **PUBLISHED) == "minimum_document_characters"
     for measure in (r.hiragana_fraction, r.katakana_fraction, r.japanese_fraction, r.mean_sentence_length,
                     r.ellipsis_fraction):
         assert measure(Text("")) == 0.0

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.deploy.cluster import default_configuration
-from infra.deploy.cluster.configuration import Place, Shape, configuration_files, slurm_conf
+from infra.deploy.cluster.configuration import ClusterShape, Place, configuration_files, slurm_conf
 
 GOLDEN = Path(__file__).parents[1] / "golden/slurm.conf"
 PLACE = Place(
@@ -14,12 +14,12 @@ PLACE = Place(
 
 
 def test_the_configuration_is_the_golden_one() -> None:
-    assert slurm_conf(Shape(), PLACE) == GOLDEN.read_text(encoding="utf-8")
+    assert slurm_conf(ClusterShape(), PLACE) == GOLDEN.read_text(encoding="utf-8")
 
 
 def test_the_daemons_bind_loopback_where_the_host_name_stands_for_it() -> None:
     def says_so(place: Place) -> bool:
-        return "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" in slurm_conf(Shape(), place)
+        return "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" in slurm_conf(ClusterShape(), place)
 
     assert says_so(PLACE)
     assert not says_so(replace(PLACE, binds_address=False))
@@ -27,14 +27,14 @@ def test_the_daemons_bind_loopback_where_the_host_name_stands_for_it() -> None:
 
 def test_newer_daemons_are_told_not_to_want_cgroups_and_older_ones_are_not() -> None:
     def cgroup(version: tuple[int, int]) -> str:
-        return configuration_files(Shape(), replace(PLACE, version=version))[PLACE.folder / "cgroup.conf"]
+        return configuration_files(ClusterShape(), replace(PLACE, version=version))[PLACE.folder / "cgroup.conf"]
 
     assert "CgroupPlugin" not in cgroup((22, 5))  # an unknown key is fatal
     assert "CgroupPlugin=disabled" in cgroup((24, 11))
 
 
 def test_a_cluster_without_gpus_has_none() -> None:
-    files = configuration_files(Shape(gpus=0), PLACE)
+    files = configuration_files(ClusterShape(gpus=0), PLACE)
     assert files[PLACE.folder / "gres.conf"] == ""
     assert "Gres=" not in files[PLACE.configuration]
 

@@ -14,7 +14,7 @@ from components.collect.gguf_worker import convert_gguf
 from components.collect.warc import WarcCollector
 from components.errors import SourceMissing
 from components.models.folder import check_rows, read_config
-from components.tokenizers.special_tokens import folder_behaviour
+from components.tokenizers.special_tokens import folder_tokenizer_fingerprint
 from tests import byte_levels
 from tests.fakes import make_context
 from tests.tiny_gguf import HEADS, KEY_VALUE_HEADS, WIDTH, write_gguf
@@ -28,7 +28,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tokenizer_does_what_the_one_did_that_the_file_was_made_of(file: Path, tmp_path: Path) -> None:
     convert_gguf(file, tmp_path / "model")
     original = byte_levels.write(tmp_path / "original", byte_levels.small("smollm"), **{"bos_token": "<|im_start|>"})
-    assert folder_behaviour(tmp_path / "model") == folder_behaviour(original)
+    assert folder_tokenizer_fingerprint(tmp_path / "model") == folder_tokenizer_fingerprint(original)
     assert (tmp_path / "model/chat_template.jinja").read_text() == "{{ messages }}"
 
 
@@ -104,8 +104,8 @@ def test_a_missing_package_is_named_before_anything_runs(file: Path, tmp_path: P
     shutil.copyfile(file, tmp_path / "tiny.gguf")
     (tmp_path / "page.html").write_text("<p>One page.</p>")
     stage = collector(tmp_path)
-    assert stage.obstacles() == []
+    assert stage.preflight() == []
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert [words for words in stage.obstacles() if "install martlet[gguf]" in words]
+    assert [words for words in stage.preflight() if "install martlet[gguf]" in words]
     other = stage.model_copy(update={"model": stage.model.model_copy(update={"path": "a/folder"})})
-    assert other.obstacles() == []
+    assert other.preflight() == []

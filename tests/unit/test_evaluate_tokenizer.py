@@ -7,9 +7,9 @@ import pytest
 from components.errors import TokenizerMismatch
 from components.evaluate.engine.tokenizer import auto_tokenizer, check_tokenizer
 from components.tokenizers.conversion import write_fast_tokenizer
-from components.tokenizers.fingerprint import write_behaviour
+from components.tokenizers.fingerprint import write_tokenizer_fingerprint
 from components.tokenizers.sentencepiece import NORMAL
-from components.tokenizers.special_tokens import folder_behaviour
+from components.tokenizers.special_tokens import folder_tokenizer_fingerprint
 from tests import byte_levels
 from tests.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.vocabularies import JAPANESE, tiny_proto, train_proto, write_tokenizer
@@ -23,7 +23,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         write_fast_tokenizer(tmp_path, 512)
     else:
         byte_levels.write(tmp_path, byte_levels.small(request.param))
-    write_behaviour(tmp_path, folder_behaviour(tmp_path))
+    write_tokenizer_fingerprint(tmp_path, folder_tokenizer_fingerprint(tmp_path))
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def test_the_tokenizer_of_the_training_passes_and_so_does_its_copy_by_transforme
 
 
 def test_a_folder_without_a_fingerprint_passes(folder: Path) -> None:
-    (folder / "tokenizer_behaviour.json").unlink()
+    (folder / "tokenizer_fingerprint.json").unlink()
     lose_bos(folder)
     check_tokenizer(folder)
 

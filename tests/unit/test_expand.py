@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from components.data.documents import Document, write_documents
 from components.errors import EmptyCorpus, InputError, ParameterError, TokenizerMismatch
-from components.expand.passthrough import KeepVocabulary
+from components.expand.passthrough import PassthroughExpander
 from components.expand.sentencepiece import SentencePieceExpander
 from components.models.folder import EMBEDDING, HEAD
 from components.tokenizers.conversion import write_fast_tokenizer
@@ -182,7 +182,7 @@ def test_characters_that_do_not_fit_are_counted_in_the_message(tmp_path: Path) -
 
 
 def test_vocabulary_no_larger_than_the_base_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="kind: keep"):
+    with pytest.raises(ParameterError, match="kind: passthrough"):
         expand(tmp_path, write_model(tmp_path / "model"), pieces=PIECES - PIECES % 16)
 
 
@@ -206,7 +206,7 @@ def test_text_without_japanese_is_refused(tmp_path: Path) -> None:
 
 def test_text_without_held_out_documents_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmptyCorpus, match=r"clean\.heldout_fraction"):
-        KeepVocabulary(kind="keep", version=1).run(
+        PassthroughExpander(kind="passthrough", version=1).run(
             make_context(tmp_path), write_model(tmp_path / "model"), tmp_path / "none", tmp_path / "kept"
         )
 
@@ -215,7 +215,7 @@ def test_text_without_held_out_documents_is_refused(tmp_path: Path) -> None:
 
 def test_kept_vocabulary_leaves_weights_and_tokenizer_as_they_are(tmp_path: Path) -> None:
     model, output = write_model(tmp_path / "model"), tmp_path / "kept"
-    report = KeepVocabulary(kind="keep", version=1).run(
+    report = PassthroughExpander(kind="passthrough", version=1).run(
         make_context(tmp_path), model, write_text(tmp_path / "text"), output
     )
     same: Sequence[str] = ("model.safetensors", "config.json", "tokenizer.model")

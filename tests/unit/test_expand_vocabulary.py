@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from components.data.documents import Document, write_documents
 from components.errors import EmptyCorpus, InputError, ParameterError
-from components.expand.growth import Growth, Share
+from components.expand.growth import Growth, TrainingText
 from components.expand.vocabulary.candidates import Candidates, find_candidates, guaranteed_characters, train_pieces
 from components.expand.vocabulary.corpus import WORD_BORDER, budgets, runs_of, sample, training_lines, training_texts
 from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary, append_pieces, split
@@ -185,7 +185,7 @@ def test_budgets_add_up_and_are_within_one_of_the_weights(weights: list[float], 
 def test_sources_are_sampled_by_weight_and_a_small_one_gives_all(tmp_path: Path) -> None:
     for source, text in (("essays", "橋" * 100), ("letters", "舟" * 100), ("notes", "雨" * 5)):
         write_documents(tmp_path / f"train/ja/{source}.jsonl.gz", [document(1, text)])
-    shares = [Share(text="ja/essays", weight=3), Share(text="ja/letters", weight=1), Share(text="ja/notes", weight=4)]
+    shares = [TrainingText(text=f"ja/{name}", weight=weight) for name, weight in (("essays", 3), ("letters", 1), ("notes", 4))]
     taken = training_texts(tmp_path, shares, 80, seed=1)
     assert {pattern: sum(map(len, texts)) for pattern, texts in taken.items()} == {
         "ja/essays": 30, "ja/letters": 10, "ja/notes": 5,
@@ -195,7 +195,7 @@ def test_sources_are_sampled_by_weight_and_a_small_one_gives_all(tmp_path: Path)
 def test_training_text_is_nfkc_without_ascii_and_spaces(tmp_path: Path) -> None:
     text = "ﾂﾊﾞﾒが１２羽、barn へ\n㍻の春に\u3000帰る。"
     write_documents(tmp_path / "train/ja/essays.jsonl.gz", [document(1, text)])
-    texts = training_texts(tmp_path, [Share(text="ja/*", weight=1)], 1000, 1)
+    texts = training_texts(tmp_path, [TrainingText(text="ja/*", weight=1)], 1000, 1)
     assert list(runs_of(texts["ja/*"])) == ["ツバメが", "羽、", "へ", "平成の春に", "帰る。"]
 
 

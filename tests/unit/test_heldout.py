@@ -58,8 +58,9 @@ def test_the_windows_are_the_first_heldout_characters_behind_bos_or_else_eos(
     (entry,) = index.heldout
     texts = first_texts(read_documents(inputs / "text/heldout/ja.jsonl.gz"), 150)
     assert (entry.characters, entry.bytes) == (150, len("".join(texts).encode()))
-    assert index.behaviour.eos is not None
-    windows = read_windows(folder, entry, index.dtype, (index.behaviour.bos, index.behaviour.eos), SEQUENCE_LENGTH)
+    assert index.tokenizer_fingerprint.eos is not None
+    specials = index.tokenizer_fingerprint.bos, index.tokenizer_fingerprint.eos
+    windows = read_windows(folder, entry, index.dtype, specials, SEQUENCE_LENGTH)
     expected = [token for text in texts for token in tokenizer.encode(text)]
     assert [token for window in windows for token in window.tokens[1:].tolist()] == expected
     assert windows[0].tokens[0] == (tokenizer.bos if family == "sentencepiece" else tokenizer.eos)

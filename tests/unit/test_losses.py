@@ -9,7 +9,7 @@ import pytest
 
 from components.errors import InputError
 from components.train.loop.kernels import check_kernels
-from components.train.parameters import Kernels, Training
+from components.train.parameters import Kernels, TrainingParameters
 from tests.tiny_training import trainer
 
 EOS, BOS, LENGTH = 2, 1, 24
@@ -19,7 +19,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def training(**changes: Any) -> Training:
+def training(**changes: Any) -> TrainingParameters:
     return trainer(precision="fp32", **changes).training
 
 
@@ -45,7 +45,7 @@ def packed(*lengths: int) -> Any:
     return torch.cat(documents)[None]
 
 
-def losses(model: Any, tokens: Any, fields: Training) -> tuple[Any, dict[str, float]]:
+def losses(model: Any, tokens: Any, fields: TrainingParameters) -> tuple[Any, dict[str, float]]:
     """What is minimised, and the curves of this one micro-batch."""
     from components.train.loop.losses import Objective, losses_of
 
@@ -152,7 +152,7 @@ def test_the_z_loss_adds_its_coefficient_times_the_mean_of_the_squared_logsumexp
     assert (with_penalty - without - penalty).abs().max() < 1e-6
 
 
-def gradients(model: Any, tokens: Any, fields: Training) -> dict[str, Any]:
+def gradients(model: Any, tokens: Any, fields: TrainingParameters) -> dict[str, Any]:
     """Of what is minimised, by name."""
     model.zero_grad()
     losses(model, tokens, fields)[0].backward()

@@ -14,9 +14,9 @@ from components.data.documents import read_documents, training_files, write_docu
 from components.data.token_shards import TokenShards
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch
 from components.formats.digests import digest_folder
-from components.pack.passthrough import KeepUnpacked
+from components.pack.passthrough import PassthroughPacker
 from components.tokenizers.conversion import write_fast_tokenizer
-from components.tokenizers.fingerprint import behaviour_of
+from components.tokenizers.fingerprint import fingerprint_tokenizer
 from components.tokenizers.tokenizer import load_tokenizer
 from tests import byte_levels
 from tests.fakes import SITE, make_context
@@ -93,7 +93,7 @@ def test_a_pattern_may_occur_only_once_in_a_mixture() -> None:
 
 
 def test_what_was_kept_unpacked_is_refused_as_tokens(inputs: Path, tmp_path: Path) -> None:
-    keep = KeepUnpacked(kind="keep", version=1)
+    keep = PassthroughPacker(kind="passthrough", version=1)
     report = keep.run(make_context(tmp_path), text=inputs / "text", model=inputs / "model", output=tmp_path / "tokens")
     assert report.headline() == "nothing packed"
     with pytest.raises(InputError, match="nothing was packed"):
@@ -109,7 +109,7 @@ def pack_with(inputs: Path, folder: Path, model: Path) -> TokenShards:
 
 def test_the_index_states_what_the_tokenizer_does_and_what_was_counted(inputs: Path, tmp_path: Path) -> None:
     shards = pack(inputs, tmp_path / "tokens")
-    assert shards.index.behaviour == behaviour_of(load_tokenizer(inputs / "model"))
+    assert shards.index.tokenizer_fingerprint == fingerprint_tokenizer(load_tokenizer(inputs / "model"))
     for source in shards.index.sources:
         largest = int(np.fromfile(tmp_path / "tokens" / f"{source.key}.bin", dtype="<u2").max())
         assert (source.bos_fraction, source.eos_fraction, source.largest_id) == (1.0, 1.0, largest)
@@ -146,7 +146,7 @@ def test_a_byte_level_tokenizer_packs_as_transformers_splits(
     model = byte_levels.write(tmp_path / "model", byte_levels.small(family))
     shards = pack_with(inputs, tmp_path, model)
     theirs: Any = AutoTokenizer.from_pretrained(model, local_files_only=True)
-    assert shards.index.behaviour.bos == (theirs.convert_tokens_to_ids(bos) if bos else None)
+    assert shards.index.tokenizer_fingerprint.bos == (theirs.convert_tokens_to_ids(bos) if bos else None)
     expected: list[int] = []
     for path in training_files(inputs / "text", "ja/*"):
         for document in read_documents(path):

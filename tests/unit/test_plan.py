@@ -10,14 +10,14 @@ import pytest
 from components.collect.known_models import KNOWN, MISTRAL_7B, MIXTRAL_8X7B
 from components.errors import ParameterError
 from components.formats.files import write_json
-from components.models.summary import NOTHING, Outline, Shape, read_outline
+from components.models.summary import UNKNOWN_MODEL, ModelShape, ModelSummary, read_model_summary
 from components.params import component_of, load_params
 from components.train.checkpoint.store import prune
-from components.train.parameters import Keep
+from components.train.parameters import CheckpointRetention
 from components.train.planning.flops import attended, forward_flops, step_flops
 from components.train.planning.forecast import forecast, kept_steps
 from components.train.planning.memory import Layout, memory_of
-from flows.commands.plan import outlines_before
+from flows.commands.plan import summaries_before
 from infra.sites import load_site
 from tests.fakes import SITE
 from tests.tiny_training import trainer
@@ -56,23 +56,23 @@ def test_the_operations_of_a_token_are_those_of_each_matrix_written_out() -> Non
     feed_forward = 2 * 3 * 4096 * 14336
     attention = 2 * 2 * 4096 * (4096 + 1) / 2
     token = 32 * (projections + feed_forward + attention) + 2 * 4096 * 32_000
-    outline = KNOWN["mistralai/Mistral-7B-v0.1"]
-    assert forward_flops(outline, attended(4096, 4096)) == token
-    assert step_flops(outline, 4096, 1024) == 3 * token * 4096 * 1024
+    summary = KNOWN["mistralai/Mistral-7B-v0.1"]
+    assert forward_flops(summary, attended(4096, 4096)) == token
+    assert step_flops(summary, 4096, 1024) == 3 * token * 4096 * 1024
     sparse = 32 * (projections + 2 * feed_forward + 2 * 4096 * 8 + attention) + 2 * 4096 * 32_000
-    assert forward_flops(Outline(32_000, MIXTRAL_8X7B), attended(4096, None)) == sparse
+    assert forward_flops(ModelSummary(32_000, MIXTRAL_8X7B), attended(4096, None)) == sparse
 
 
 def test_operations_are_six_a_parameter_and_token_but_for_embedding_and_attention() -> None:
     """The rule of thumb (arXiv 2001.08361): a check from outside that no factor is missing."""
-    outline = KNOWN["mistralai/Mistral-7B-v0.1"]
-    assert step_flops(outline, 1, 1) / (6 * (7_241_732_096 - 32_000 * 4096)) == pytest.approx(1, rel=1e-3)
+    summary = KNOWN["mistralai/Mistral-7B-v0.1"]
+    assert step_flops(summary, 1, 1) / (6 * (7_241_732_096 - 32_000 * 4096)) == pytest.approx(1, rel=1e-3)
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_zero_stages_share_out_optimizer_gradients_and_weights_in_turn(stage: int) -> None:
-    outline, training = KNOWN["mistralai/Mistral-7B-v0.1"], trainer(precision="bf16")
-    one, many = (memory_of(outline, training, Layout(stage, processes, 1)) for processes in (1, 64))
+    summary, training = KNOWN["mistralai/Mistral-7B-v0.1"], trainer(precision="bf16")
+    one, many = (memory_of(summary, training, Layout(stage, processes, 1)) for processes in (1, 64))
     assert many.optimizer == one.optimizer // 64
     assert many.gradients == one.gradients // (64 if stage > 1 else 1)
     assert many.weights == one.weights // (64 if stage > 2 else 1)
@@ -93,7 +93,7 @@ def test_a_swallow_recipe_is_planned_in_numbers_before_anything_is_there(
     recipe: str, numbers: dict[str, str], tmp_path: Path
 ) -> None:
     params = load_params(ROOT / "recipes" / f"{recipe}.yaml")
-    rows = dict(params.train.forecast(outlines_before(params, tmp_path)["train"], CLUSTER))
+    rows = dict(params.train.forecast(summaries_before(params, tmp_path)["train"], CLUSTER))
     for name, words in numbers.items():
         assert rows[name].startswith(words)
     memory = [words for name, words in rows.items() if name.startswith("memory a process")]
@@ -104,33 +104,33 @@ def test_a_swallow_recipe_is_planned_in_numbers_before_anything_is_there(
 
 def test_the_smokes_two_models_are_planned_from_its_recipe_and_then_from_its_files(tmp_path: Path) -> None:
     params = load_params(ROOT / "recipes/smoke.yaml")
-    outlines = outlines_before(params, tmp_path)
-    assert component_of(params, "train_base").outline(outlines["train_base"]).parameters() == 8_930_432
-    assert outlines["train"].parameters() == 9_442_432  # 2,000 rows more, of both matrices
+    summaries = summaries_before(params, tmp_path)
+    assert component_of(params, "train_base").model_summary(summaries["train_base"]).parameters() == 8_930_432
+    assert summaries["train"].parameters() == 9_442_432  # 2,000 rows more, of both matrices
     (tmp_path / "expand").mkdir()
     config = {"model_type": "mistral", "vocab_size": 1000, "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
               "num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": None}  # fmt: skip
     write_json(tmp_path / "expand/config.json", config)
-    assert outlines_before(params, tmp_path)["train"].vocabulary == 1000
+    assert summaries_before(params, tmp_path)["train"].vocabulary == 1000
 
 
 def test_a_model_of_another_family_has_no_shape_and_is_forecast_as_unknown(tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", {"model_type": "gpt2", "vocab_size": 50_257})
-    assert read_outline(tmp_path) == Outline(50_257, None)
-    (row,) = forecast(trainer(architecture=None), NOTHING, SITE)
+    assert read_model_summary(tmp_path) == ModelSummary(50_257, None)
+    (row,) = forecast(trainer(architecture=None), UNKNOWN_MODEL, SITE)
     assert row[0] == "model"
     assert "known once it was collected" in row[1]
 
 
 def test_a_batch_that_the_site_cannot_deal_out_is_said_in_the_plan() -> None:
-    shape = Shape(8, 16, 1, 2, 1, 4, None, False, None, None)
-    rows = dict(forecast(trainer(), Outline(100, shape), replace(SITE, train_processes=3)))
+    shape = ModelShape(8, 16, 1, 2, 1, 4, None, False, None, None)
+    rows = dict(forecast(trainer(), ModelSummary(100, shape), replace(SITE, train_processes=3)))
     assert rows["a global batch"].startswith("would stop it: global_batch_size 4 is no multiple of 6")
 
 
 @pytest.mark.parametrize(("last", "every_steps"), [(1, None), (2, None), (2, 30), (3, 20), (99, None)])
 def test_as_many_checkpoints_are_forecast_as_pruning_leaves(last: int, every_steps: int | None, tmp_path: Path) -> None:
-    keep = Keep(last=last, every_steps=every_steps, best=False)
+    keep = CheckpointRetention(last=last, every_steps=every_steps, best=False)
     for step in (10, 20, 30, 40, 50, 60, 65):
         (tmp_path / f"step-{step:08d}").mkdir()
         prune(tmp_path, keep)

@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import ParameterError
 from components.params import component_of, load_params
-from flows.commands.plan import outlines_before
+from flows.commands.plan import summaries_before
 from flows.commands.plan_jobs import job_rows, paths_of
 from infra.sites import load_site, load_slurm
 from infra.slurm.place import PASSED_ON, Asked, Place, request_of
@@ -29,7 +29,7 @@ def test_a_swallow_trainings_jobs_hours_and_money_are_known_before_anything_runs
 ) -> None:
     params, slurm = load_params(ROOT / f"recipes/{recipe}.yaml"), load_slurm("a100-16x8", PRICED)
     assert slurm is not None
-    hours = component_of(params, "train").hours(outlines_before(params, tmp_path)["train"], load_site("a100-16x8"))
+    hours = component_of(params, "train").hours(summaries_before(params, tmp_path)["train"], load_site("a100-16x8"))
     assert hours is not None
     rows = dict(job_rows(slurm.stages["train"], slurm, hours))
     assert rows["each job"] == "16 nodes × 8 tasks × 8 cores, 8 GPUs a node, partition gpu, at most 24 hours"
@@ -57,15 +57,15 @@ def test_of_an_unknown_duration_a_jobs_limit_is_priced_and_without_gpus_nothing(
 
 def test_a_model_or_an_accelerator_that_is_not_known_has_no_hours(tmp_path: Path) -> None:
     params = load_params(ROOT / "recipes/smoke.yaml")
-    outlines = outlines_before(params, tmp_path)
-    assert component_of(params, "train").hours(outlines["train"], load_site("slurm-dev")) is None
-    assert component_of(params, "train").hours(outlines["collect"], load_site("a100-16x8")) is None
-    assert component_of(params, "clean").hours(outlines["clean"], load_site("a100-16x8")) is None
+    summaries = summaries_before(params, tmp_path)
+    assert component_of(params, "train").hours(summaries["train"], load_site("slurm-dev")) is None
+    assert component_of(params, "train").hours(summaries["collect"], load_site("a100-16x8")) is None
+    assert component_of(params, "clean").hours(summaries["clean"], load_site("a100-16x8")) is None
 
 
 def test_a_stage_that_only_hands_on_is_no_job_and_every_worker_that_spreads_names_its_variables() -> None:
     params = load_params(ROOT / "recipes/swallow-ms-7b.yaml")
-    assert [stage for stage in ("pack_base", "train_base", "clean") if component_of(params, stage).hands_on] == [
+    assert [stage for stage in ("pack_base", "train_base", "clean") if component_of(params, stage).is_passthrough] == [
         "pack_base", "train_base"
     ]  # fmt: skip
     assert "CUBLAS_WORKSPACE_CONFIG" in component_of(params, "train").rank_variables

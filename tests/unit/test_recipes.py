@@ -76,14 +76,14 @@ def test_all_fourteen_benchmarks_have_the_published_shots(name: str) -> None:
 
 def test_swallow_ms_has_42800_pieces_and_swallow_mx_its_own() -> None:
     assert recipe("swallow-ms-7b")["expand"]["pieces"] == 42_800
-    assert recipe("swallow-mx-8x7b")["expand"]["kind"] == "keep"
+    assert recipe("swallow-mx-8x7b")["expand"]["kind"] == "passthrough"
 
 
 def test_the_corpus_rules_are_the_published_ones_in_both() -> None:
     rules = recipe("swallow-ms-7b")["clean"]["rules"]
     assert rules == recipe("swallow-mx-8x7b")["clean"]["rules"]
-    assert rules["maximum_duplicate_ngram_character_fraction"] == {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
-    assert rules["maximum_top_ngram_character_fraction"] == {2: 0.20, 3: 0.18, 4: 0.16}
+    assert rules["maximum_duplicate_ngram_type_fraction"] == {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+    assert rules["maximum_top_ngram_fraction"] == {2: 0.20, 3: 0.18, 4: 0.16}
     assert (rules["minimum_mean_sentence_length"], rules["maximum_mean_sentence_length"]) == (20, 90)
 
 

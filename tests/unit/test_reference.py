@@ -12,5 +12,5 @@ def test_a_reference_page_is_current(name: str) -> None:
 
 def test_every_field_of_the_recipes_is_explained_on_the_page() -> None:
     page = pages()["parameters.md"]
-    for field in ("learning_rate", "maximum_top_ngram_character_fraction", "heldout_characters", "trained_pieces"):
+    for field in ("learning_rate", "maximum_top_ngram_fraction", "heldout_characters", "trained_pieces"):
         assert f"| `{field}` |" in page

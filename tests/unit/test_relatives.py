@@ -1,4 +1,4 @@
-"""Which checkpoints two trainings share that differ in the batches they leave out, and who is found to be a relative."""
+"""Which checkpoints two trainings share that differ in the batches they leave out, and who is found to be a candidate."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.data.batches import batch_at
-from components.records import Artifact, fingerprint, kinship
+from components.records import Artifact, fingerprint, warm_start_key
 from components.train.checkpoint.store import checkpoint_path, read_manifest
-from components.train.checkpoint.warm_start import first_difference, go_on_from_relative, read_origin
-from components.train.contract import Origin
-from components.train.parameters import Attempt
-from infra.scratch import mark_kinship, relatives_of
+from components.train.checkpoint.warm_start import first_difference, read_warm_start, warm_start
+from components.train.contract import WarmStart
+from components.train.parameters import TrainingRequest
+from infra.scratch import warm_start_candidates, write_warm_start_key
 from infra.settings import Settings
 from tests.fakes import make_context
 from tests.tiny_training import trainer
@@ -22,7 +22,7 @@ from tests.unit.test_checkpoints import steps_in, write_checkpoint
 INPUTS = {name: Artifact(path=f"artifacts/{name}", sha256=digit * 64) for name, digit in (("model", "1"), ("tokens", "2"))}
 
 
-def training(folder: Path, mark: str, skipped: list[list[int]], saved: tuple[int, ...] = ()) -> Attempt:
+def training(folder: Path, mark: str, skipped: list[list[int]], saved: tuple[int, ...] = ()) -> TrainingRequest:
     """A training's scratch folder with its checkpoints, and what it was asked."""
     context = make_context(folder / mark, fingerprint=mark * 64)
     attempt = trainer(skip_batches=skipped)._attempt(context, folder / "model", folder / "tokens")
@@ -33,10 +33,10 @@ def training(folder: Path, mark: str, skipped: list[list[int]], saved: tuple[int
     return attempt
 
 
-def go_on(attempt: Attempt, *relatives: Attempt) -> list[str]:
+def go_on(attempt: TrainingRequest, *candidates: TrainingRequest) -> list[str]:
     """What is said; the checkpoints are looked at afterwards."""
     said: list[str] = []
-    go_on_from_relative(attempt, [relative.scratch for relative in relatives], said.append)
+    warm_start(attempt, [candidate.scratch for candidate in candidates], said.append)
     return said
 
 
@@ -48,7 +48,7 @@ def test_the_newest_checkpoint_before_the_first_other_batch_is_gone_on_from(tmp_
     manifest = read_manifest(checkpoint_path(new.scratch / "checkpoints", 8))
     assert manifest is not None
     assert (manifest.fingerprint, manifest.step, steps_in(new.scratch / "checkpoints")) == ("b" * 64, 8, [8])
-    assert read_origin(new.scratch) == Origin(fingerprint="a" * 64, step=8)
+    assert read_warm_start(new.scratch) == WarmStart(fingerprint="a" * 64, step=8)
     untouched = read_manifest(checkpoint_path(old.scratch / "checkpoints", 8))
     assert untouched is not None
     assert (untouched.fingerprint, steps_in(old.scratch / "checkpoints")) == ("a" * 64, [4, 8, 12, 16])
@@ -64,7 +64,7 @@ def test_without_a_checkpoint_from_before_it_says_that_it_starts_at_the_beginnin
     old, new = training(tmp_path, "a", [], (12, 16)), training(tmp_path, "b", [[9, 10]])
     words = "starting from the beginning: of the training aaaaaaaaaaaaaaaa (skip_batches: []), which parts from this one at "
     assert go_on(new, old) == [f"{words}step 9, no whole checkpoint from before is left (step-00000012, step-00000016)"]
-    assert (steps_in(new.scratch / "checkpoints"), read_origin(new.scratch)) == ([], None)
+    assert (steps_in(new.scratch / "checkpoints"), read_warm_start(new.scratch)) == ([], None)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_relative_that_is_gone_or_cannot_be_read_is_no_relative(tmp_path: Path
     old, new = training(tmp_path, "a", [], (4,)), training(tmp_path, "b", [[9, 10]])
     (old.scratch / "attempt.json").write_text("{}")
     said: list[str] = []
-    go_on_from_relative(new, [old.scratch, tmp_path / "gone"], said.append)
+    warm_start(new, [old.scratch, tmp_path / "gone"], said.append)
     assert (said, steps_in(new.scratch / "checkpoints")) == ([], [])
 
 
@@ -104,11 +104,13 @@ def test_up_to_the_first_difference_both_take_the_same_batches(one: Any, other: 
 def test_only_other_skip_batches_leave_trainings_relatives(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     components = [trainer(), trainer(skip_batches=[[3, 4]]), trainer(seed=1), trainer(steps=20)]
-    marks = [(fingerprint(each, INPUTS), kinship(each, INPUTS)) for each in components]
-    marks.append((fingerprint(components[0], other := INPUTS | {"tokens": INPUTS["model"]}), kinship(components[0], other)))
+    marks = [(fingerprint(each, INPUTS), warm_start_key(each, INPUTS)) for each in components]
+    other = INPUTS | {"tokens": INPUTS["model"]}
+    marks.append((fingerprint(components[0], other), warm_start_key(components[0], other)))
     folders = [settings.checkpoints / mark[:16] for mark, _ in marks]
     assert len(set(folders)) == len(marks)
     for folder, (_, kin) in zip(folders, marks, strict=True):
-        mark_kinship(folder, kin)
-    assert relatives_of(settings, folders[0], marks[0][1]) == (folders[1],)
-    assert [relatives_of(settings, folder, kin) for folder, (_, kin) in zip(folders[2:], marks[2:], strict=True)] == [()] * 3
+        write_warm_start_key(folder, kin)
+    assert warm_start_candidates(settings, folders[0], marks[0][1]) == (folders[1],)
+    others = zip(folders[2:], marks[2:], strict=True)
+    assert [warm_start_candidates(settings, folder, kin) for folder, (_, kin) in others] == [()] * 3

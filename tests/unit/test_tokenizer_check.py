@@ -13,7 +13,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from components.errors import EmptyCorpus, InputError, MartletError, ParameterError
 from components.tokenizers.byte_level import ALPHABET, text_of_bytes
 from components.tokenizers.check import check_tokenizer
-from components.tokenizers.check.facts import Check, Verdict
+from components.tokenizers.check.facts import Check, CheckVerdict
 from components.tokenizers.check.fast_reader import base_of, read_fast, steps
 from components.tokenizers.check.fuzz import random_strings
 from components.tokenizers.check.generation import cost_of_head
@@ -34,7 +34,7 @@ def check(after: Path, base: Path | None = None, fuzz: int = 60, **domains: list
     return check_tokenizer(after, base=base, domains=domains or DOMAINS, fuzz=fuzz, progress=lambda *_: None)
 
 
-def verdict(checked: Check, words: str) -> Verdict:
+def verdict(checked: Check, words: str) -> CheckVerdict:
     (found,) = [verdict for verdict in checked.verdicts if words in verdict.name]
     return found
 

@@ -23,8 +23,8 @@ from components.data.token_shards import (
 )
 from components.data.token_writer import describe_source, write_source
 from components.errors import EmptyCorpus, InputError, TokenizerMismatch
-from components.tokenizers.fingerprint import Behaviour
-from tests.shards import BEHAVIOUR, LENGTH, quick_mixture, write_shards
+from components.tokenizers.fingerprint import TokenizerFingerprint
+from tests.shards import FINGERPRINT, LENGTH, quick_mixture, write_shards
 
 WEIGHTS = st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=7)
 
@@ -174,11 +174,11 @@ def test_tokens_take_two_bytes_while_they_fit(vocabulary: int, dtype: str) -> No
     assert token_dtype(vocabulary) == dtype
 
 
-def write_documents(folder: Path, *documents: list[int], behaviour: Behaviour = BEHAVIOUR) -> PackedSource:
+def write_documents(folder: Path, *documents: list[int], fingerprint: TokenizerFingerprint = FINGERPRINT) -> PackedSource:
     """These documents as one source."""
     parts = [(f"{number}", np.asarray(tokens, dtype=np.int64)) for number, tokens in enumerate(documents)]
-    write_source(folder, "ja", token_dtype(behaviour.pieces), parts)
-    return describe_source(folder, "ja", "ja/*", 1.0, LENGTH, behaviour)
+    write_source(folder, "ja", token_dtype(fingerprint.pieces), parts)
+    return describe_source(folder, "ja", "ja/*", 1.0, LENGTH, fingerprint)
 
 
 def test_frames_and_the_largest_id_are_counted_in_what_was_written(tmp_path: Path) -> None:
@@ -187,7 +187,8 @@ def test_frames_and_the_largest_id_are_counted_in_what_was_written(tmp_path: Pat
 
 
 def test_where_there_is_no_bos_no_share_of_it_is_stated(tmp_path: Path) -> None:
-    source = write_documents(tmp_path, [5, 6, 7, 8, 2], [1, 5, 6, 2], behaviour=BEHAVIOUR.model_copy(update={"bos": None}))
+    without_bos = FINGERPRINT.model_copy(update={"bos": None})
+    source = write_documents(tmp_path, [5, 6, 7, 8, 2], [1, 5, 6, 2], fingerprint=without_bos)
     assert (source.bos_fraction, source.eos_fraction) == (None, 1.0)
 
 
@@ -197,7 +198,8 @@ def test_where_there_is_no_bos_no_share_of_it_is_stated(tmp_path: Path) -> None:
 ], ids=["BOS", "EOS"])
 def test_documents_that_lost_their_frame_are_refused(documents: tuple[list[int]], words: str, tmp_path: Path) -> None:
     index = TokenIndex(
-        version=4, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, behaviour=BEHAVIOUR, heldout=(),
+        version=5, sequence_length=LENGTH, seed=5, dtype="<u2", tokenizer="0" * 64, heldout=(),
+        tokenizer_fingerprint=FINGERPRINT,
         sources=(write_documents(tmp_path, *documents),), mixture=write_order(tmp_path, quick_mixture([1.0])),
     )
     with pytest.raises(InputError, match=words):
@@ -214,9 +216,9 @@ def test_an_id_that_would_wrap_around_is_refused(tmp_path: Path) -> None:
         write_documents(tmp_path, [1, 65_540, 6, 7, 7, 8, 9, 9, 9, 2])
 
 
-def test_an_index_of_version_3_is_refused_with_the_next_step(tmp_path: Path) -> None:
+def test_an_index_of_version_4_is_refused_with_the_next_step(tmp_path: Path) -> None:
     write_shards(tmp_path, {"ja": [50]}, [1.0])
     index = json.loads((tmp_path / "index.json").read_text())
-    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 3}))
-    with pytest.raises(InputError, match=r"index\.json is of version 3, expected 4\. Run the pack stage again"):
+    (tmp_path / "index.json").write_text(json.dumps(index | {"version": 4}))
+    with pytest.raises(InputError, match=r"index\.json is of version 4, expected 5\. Run the pack stage again"):
         TokenShards(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.data.batches import BatchPlan, Seat, batch_at, step_at
+from components.data.batches import BatchPlan, SamplePosition, batch_at, step_at
 from components.data.provenance import Packed, Sighting, Span, Trace
 from components.data.token_shards import TokenShards
 from components.data.token_writer import write_source
@@ -112,7 +112,8 @@ def test_every_seat_of_a_batch_leads_back_from_its_sample(micro: int, processes:
     plan = BatchPlan(micro * processes * accumulation, micro, processes)
     for rank in range(processes):
         samples = [sample for dealt in plan.samples(batch, rank) for sample in dealt]
-        assert [plan.seat_of(sample) for sample in samples] == [Seat(batch, rank, place) for place in range(len(samples))]
+        expected = [SamplePosition(batch, rank, place) for place in range(len(samples))]
+        assert [plan.position_of(sample) for sample in samples] == expected
 
 
 @given(gaps=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), max_size=5))

@@ -15,11 +15,11 @@ from components.data.token_shards import TokenShards
 from components.errors import InputError, ParameterError, TokenizerMismatch, WorkerFailed
 from components.formats.files import write_json
 from components.tokenizers.conversion import write_fast_tokenizer
-from components.tokenizers.fingerprint import read_behaviour
+from components.tokenizers.fingerprint import read_tokenizer_fingerprint
 from components.tokenizers.sentencepiece import NORMAL
 from components.train.deepspeed import check_outcome
 from components.train.metrics import MetricsFile, deterministic, read_lines, write_lines
-from components.train.passthrough import KeepWeights
+from components.train.passthrough import PassthroughTrainer
 from components.train.schedules.cosine import Schedule
 from tests.fakes import SITE, make_context
 from tests.tiny_training import ARCHITECTURE, packer, prepare, trainer
@@ -113,7 +113,7 @@ def test_other_bytes_of_the_same_tokenizer_are_said_and_trained_with(inputs: Pat
 def test_the_fingerprint_of_the_tokens_tokenizer_goes_with_the_model(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match="not expected to start"):
         trainer().run(make_context(tmp_path), model=inputs / "model", tokens=inputs / "tokens", output=tmp_path / "output")
-    assert read_behaviour(tmp_path / "output") == TokenShards(inputs / "tokens").index.behaviour
+    assert read_tokenizer_fingerprint(tmp_path / "output") == TokenShards(inputs / "tokens").index.tokenizer_fingerprint
 
 
 def test_tokens_whose_documents_lost_their_bos_are_refused(inputs: Path, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_kept_weights_are_passed_through_byte_for_byte(tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     write_json(model / "config.json", {"architectures": ["MistralForCausalLM"]})
-    keep = KeepWeights(kind="keep", version=1)
+    keep = PassthroughTrainer(kind="passthrough", version=1)
     with pytest.raises(InputError, match="to keep"):
         keep.run(make_context(tmp_path), model=model, tokens=tmp_path, output=tmp_path / "output")
     save_file({"lm_head.weight": np.ones((3, 2), dtype=np.float32)}, model / "model.safetensors")

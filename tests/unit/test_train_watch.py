@@ -113,13 +113,13 @@ def test_ranges_that_are_not_in_order_and_apart_are_refused(ranges: list[list[in
 def test_the_work_of_a_slow_step_of_a_small_model_is_not_rounded_to_nothing(seconds: float) -> None:
     from transformers import MistralConfig
 
-    from components.train.loop.step_metrics import Watch
+    from components.train.loop.step_metrics import StepMetrics
 
     config = MistralConfig(
         vocab_size=64, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
     )  # fmt: skip
     attempt: Any = SimpleNamespace(training=SimpleNamespace(sequence_length=16, global_batch_size=2), accelerator_tflops=300.0)
-    watch = Watch(attempt, config, (), rank=0, processes=2)
+    watch = StepMetrics(attempt, config, (), rank=0, processes=2)
     assert watch.flops is not None
     tflops = watch.flops / seconds / 2 / 1e12
     assert watch.work(seconds) == pytest.approx({"tflops_per_process": tflops, "mfu": tflops / 300}, rel=1e-3)

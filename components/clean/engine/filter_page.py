@@ -11,7 +11,7 @@ from components.clean.extract import READABLE, extract, media_type
 from components.clean.finish import finish
 from components.clean.language import identify
 from components.clean.minhash import band_hashes, text_digest
-from components.clean.passthrough import KeepPages
+from components.clean.passthrough import PassthroughCleaner
 from components.clean.rules import Text, broken, ng_pattern
 from components.clean.swallow import SwallowCleaner
 
@@ -19,12 +19,12 @@ CODE = "code"
 """The language that a source of program code claims; there is nothing to identify."""
 
 
-def judge(cleaner: SwallowCleaner | KeepPages, page: Page) -> Verdict:
+def judge(cleaner: SwallowCleaner | PassthroughCleaner, page: Page) -> Verdict:
     """As the cleaner's parameters have it."""
     return judge_swallow(cleaner, page) if isinstance(cleaner, SwallowCleaner) else judge_keep(cleaner, page)
 
 
-def judge_keep(cleaner: KeepPages, page: Page) -> Verdict:
+def judge_keep(cleaner: PassthroughCleaner, page: Page) -> Verdict:
     """Kept, unless there is no text in it or its source claims a language that was not asked for."""
     text, rule = read(page, cleaner.skip_elements)
     if rule is None and page.language not in cleaner.languages:

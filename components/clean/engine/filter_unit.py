@@ -3,34 +3,34 @@
 from collections.abc import Callable, Iterator
 
 from components.clean.engine.filter_page import judge
-from components.clean.engine.request import Call
+from components.clean.engine.request import FilterRequest
 from components.clean.engine.units import Unit, read_unit, true_start
-from components.clean.engine.verdicts import Borders, Verdict, write_judged
+from components.clean.engine.verdicts import Borders, Verdict, write_verdicts
 from components.errors import InputError
 from components.formats.manifest import warc_path
 
 
-def judge_unit(call: Call, unit: Unit, look: Callable[[], None]) -> None:
+def filter_unit(call: FilterRequest, unit: Unit, look: Callable[[], None]) -> None:
     """Judges its pages; `look` is called before each, and may raise to have the unit dropped. Raises `InputError`."""
     if unit.begin == 0:
-        judge_from(call, unit, 0, look)
+        filter_from(call, unit, 0, look)
         return
     try:
-        judge_from(call, unit, None, look)
+        filter_from(call, unit, None, look)
     except InputError:  # the file is damaged, or what was found there is part of a page
-        judge_again(call, unit, true_start(warc_path(call.sources, unit.name), unit), look)
+        filter_again(call, unit, true_start(warc_path(call.sources, unit.name), unit), look)
 
 
-def judge_again(call: Call, unit: Unit, start: int | None, look: Callable[[], None]) -> None:
+def filter_again(call: FilterRequest, unit: Unit, start: int | None, look: Callable[[], None]) -> None:
     """The same where the place is known at which its pages begin; None: it has none. Raises `InputError`."""
     call.rows(unit.number).unlink(missing_ok=True)  # it speaks of texts that are replaced first
     if start is None:
-        write_judged(call, unit.number, [], Borders())
+        write_verdicts(call, unit.number, [], Borders())
     else:
-        judge_from(call, unit, start, look)
+        filter_from(call, unit, start, look)
 
 
-def judge_from(call: Call, unit: Unit, start: int | None, look: Callable[[], None]) -> None:
+def filter_from(call: FilterRequest, unit: Unit, start: int | None, look: Callable[[], None]) -> None:
     """Judges the pages from `start` on; None: from where they seem to begin."""
     borders = Borders()
 
@@ -39,4 +39,4 @@ def judge_from(call: Call, unit: Unit, start: int | None, look: Callable[[], Non
             look()
             yield judge(call.cleaner, page)
 
-    write_judged(call, unit.number, verdicts(), borders)
+    write_verdicts(call, unit.number, verdicts(), borders)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from components.clean.contract import CleanReport
-from components.clean.engine.filter_unit import judge_again
+from components.clean.engine.filter_unit import filter_again
 from components.clean.engine.pages import check_count
 from components.clean.engine.progress import Watch
-from components.clean.engine.request import Call
+from components.clean.engine.request import FilterRequest
 from components.clean.engine.units import Unit
 from components.clean.engine.verdicts import Head, Kept, Texts, read_head, read_kept
 from components.clean.minhash import Bands, repeated
@@ -50,14 +50,14 @@ class Tally:
         return {rule: total[rule] for rule in self.rules}
 
 
-def gather(call: Call, manifest: Manifest, units: Sequence[Unit], watch: Watch) -> None:
+def merge(call: FilterRequest, manifest: Manifest, units: Sequence[Unit], watch: Watch) -> None:
     """Writes the result, and removes what it was made of. Raises `EmptyCorpus`, `InputError`, `Stopped`."""
     check_chain(call, units, watch)
     tally = Tally(call.cleaner.rule_names())
     kept: list[Kept] = []
     bands = bytearray()
     for unit in units:
-        watch.write(f"gathering, {len(kept):,} documents read")
+        watch.write(f"merging, {len(kept):,} documents read")
         tally.add(unit.source, watch.heads[unit.number])
         for document, hashes in read_kept(call, unit.number, unit.source, len(kept)):
             kept.append(document)
@@ -70,18 +70,18 @@ def gather(call: Call, manifest: Manifest, units: Sequence[Unit], watch: Watch) 
     if not kept:
         raise nothing_left(tally, call.sources)
     heldout = write_corpus(kept, manifest, call, watch)
-    write_json(call.gathering / "output" / "counts.json", counts(manifest, tally, kept, heldout))
+    write_json(call.merging / "output" / "counts.json", counts(manifest, tally, kept, heldout))
     report = CleanReport(
         pages=tally.pages.total(), kept=len(kept), rejected=tally.by_rule(tally.pages),
         characters=characters_by_language(kept), heldout=heldout,
     )  # fmt: skip
-    write_text(call.gathering / "report.json", report.model_dump_json())
-    call.gathering.rename(call.result)
-    shutil.rmtree(call.judged)
+    write_text(call.merging / "report.json", report.model_dump_json())
+    call.merging.rename(call.result)
+    shutil.rmtree(call.filtered)
 
 
-def check_chain(call: Call, units: Sequence[Unit], watch: Watch) -> None:
-    """Has units judged again that did not begin where the one before them ended. Raises `InputError`, `Stopped`."""
+def check_chain(call: FilterRequest, units: Sequence[Unit], watch: Watch) -> None:
+    """Has units filtered again that did not begin where the one before them ended. Raises `InputError`, `Stopped`."""
     after: int | None = None
     for unit in units:
         watch.stop()
@@ -89,7 +89,7 @@ def check_chain(call: Call, units: Sequence[Unit], watch: Watch) -> None:
             begins_here = after is not None and (unit.end is None or after < unit.end)
             expected = after if begins_here else None
             if watch.heads[unit.number].first != expected:
-                judge_again(call, unit, expected, watch.stop)
+                filter_again(call, unit, expected, watch.stop)
                 watch.heads[unit.number] = read_head(call, unit.number)
             if not begins_here:
                 continue
@@ -125,7 +125,7 @@ def in_order(kept: Sequence[Kept], bands: Bands, watch: Watch) -> Iterator[Bands
         yield bands[numbers, band]
 
 
-def write_corpus(kept: list[Kept], manifest: Manifest, call: Call, watch: Watch) -> dict[str, int]:
+def write_corpus(kept: list[Kept], manifest: Manifest, call: FilterRequest, watch: Watch) -> dict[str, int]:
     """Writes a file a language and source, and the held-out file of each language; returns the latter's counts.
 
     A file that is there is whole, and the same.
@@ -143,7 +143,7 @@ def write_corpus(kept: list[Kept], manifest: Manifest, call: Call, watch: Watch)
     written = 0
     with Texts(call) as texts:
         for name, chosen in files.items():
-            path = call.gathering / "output" / f"{name}.jsonl.gz"
+            path = call.merging / "output" / f"{name}.jsonl.gz"
             watch.write(f"writing, {written:,} of {len(kept):,} documents")
             if not path.exists():
                 partial = path.with_name(f".{path.name}.partial")

@@ -1,6 +1,6 @@
 """What the cleaner hands to its ranks, and where they leave what they did: files in the scratch folder.
 
-Nothing in a call says how many ranks there are or what is judged already: the same file serves every start.
+Nothing in a call says how many ranks there are or what is filtered already: the same file serves every start.
 """
 
 from pathlib import Path
@@ -8,14 +8,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.clean.passthrough import KeepPages
+from components.clean.passthrough import PassthroughCleaner
 from components.clean.swallow import SwallowCleaner
 from components.ranks.outcome import RanksCall
 
-AnyCleaner = Annotated[SwallowCleaner | KeepPages, Field(discriminator="kind")]
+AnyCleaner = Annotated[SwallowCleaner | PassthroughCleaner, Field(discriminator="kind")]
 
 
-class Call(RanksCall):
+class FilterRequest(RanksCall):
     """A cleaning as its ranks are told it, as `call.json`."""
 
     cleaner: AnyCleaner
@@ -25,9 +25,9 @@ class Call(RanksCall):
     """Processes of each rank."""
 
     @property
-    def judged(self) -> Path:
-        """The folder with two files a judged unit."""
-        return self.scratch / "judged"
+    def filtered(self) -> Path:
+        """The folder with two files a filtered unit."""
+        return self.scratch / "filtered"
 
     @property
     def result(self) -> Path:
@@ -35,14 +35,14 @@ class Call(RanksCall):
         return self.scratch / "result"
 
     @property
-    def gathering(self) -> Path:
+    def merging(self) -> Path:
         """The result while it is written: each of its files is whole or absent."""
-        return self.scratch / "gathering"
+        return self.scratch / "merging"
 
     def rows(self, unit: int) -> Path:
-        """What was found out of a unit's pages; a unit is judged when this file is there."""
-        return self.judged / f"{unit:08}.jsonl"
+        """What was found out of a unit's pages; a unit is filtered when this file is there."""
+        return self.filtered / f"{unit:08}.jsonl"
 
     def texts(self, unit: int) -> Path:
         """The texts of a unit's kept pages, one behind the other."""
-        return self.judged / f"{unit:08}.texts"
+        return self.filtered / f"{unit:08}.texts"

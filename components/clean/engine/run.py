@@ -1,7 +1,7 @@
 """Collected pages and a cleaner in, training and held-out documents and a count for every page out.
 
 This module starts the ranks, as many as the site has; `components.clean.engine.worker` is one of them. Interrupted at any
-moment, the same call goes on with what is not judged yet, and ends with the same bytes.
+moment, the same call goes on with what is not filtered yet, and ends with the same bytes.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.base import Context
 from components.clean.contract import CleanReport
-from components.clean.engine.request import AnyCleaner, Call
+from components.clean.engine.request import AnyCleaner, FilterRequest
 from components.errors import WorkerFailed
 from components.formats.digests import digest_code, digest_value
 from components.formats.files import link_files, write_text
@@ -28,7 +28,7 @@ def clean_corpus(context: Context, cleaner: AnyCleaner, sources: Path, output: P
     died.
     """
     pages = read_manifest(sources).pages
-    call = Call(
+    call = FilterRequest(
         mark=mark_of(context.fingerprint, cleaner), cleaner=cleaner, sources=sources, workers=context.site.workers,
         scratch=context.scratch.absolute(),
     )  # fmt: skip
@@ -41,20 +41,20 @@ def clean_corpus(context: Context, cleaner: AnyCleaner, sources: Path, output: P
     return report
 
 
-def prepare(call: Call, context: Context) -> None:
+def prepare(call: FilterRequest, context: Context) -> None:
     """Writes the call, and removes the results of another."""
     path = call.scratch / "call.json"
     if path.exists() and json.loads(path.read_bytes())["mark"] != call.mark:
-        for folder in (call.judged, call.gathering, call.result):
+        for folder in (call.filtered, call.merging, call.result):
             shutil.rmtree(folder, ignore_errors=True)
     call.refusal.unlink(missing_ok=True)
-    call.judged.mkdir(parents=True, exist_ok=True)
+    call.filtered.mkdir(parents=True, exist_ok=True)
     write_text(path, call.model_dump_json(indent=2))
-    if judged := len(list(call.judged.glob("[0-9]*.jsonl"))):
-        context.journal.say(f"going on, {judged:,} parts of the pages are judged")
+    if filtered := len(list(call.filtered.glob("[0-9]*.jsonl"))):
+        context.journal.say(f"going on, {filtered:,} parts of the pages are filtered")
 
 
-def start(call: Call, context: Context) -> None:
+def start(call: FilterRequest, context: Context) -> None:
     """Has the ranks do what is left. Raises a rank's own error where an input was at fault."""
     try:
         context.launcher.run(
@@ -65,7 +65,7 @@ def start(call: Call, context: Context) -> None:
         raise_refusal(call.refusal)
         raise
     if not call.result.exists():
-        raise WorkerFailed(f"{signal_words(call.outcome)}; what is judged is kept: run the same command again to continue")
+        raise WorkerFailed(f"{signal_words(call.outcome)}; what is filtered is kept: run the same command again to continue")
 
 
 def mark_of(fingerprint: str, cleaner: AnyCleaner) -> str:

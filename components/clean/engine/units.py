@@ -1,8 +1,8 @@
-"""A manifest in, the units of work that its pages are judged in, out; and where in a file a unit's first page lies.
+"""A manifest in, the units of work that its pages are filtered in, out; and where in a file a unit's first page lies.
 
 A unit is a run of bytes of a WARC file, and has the pages whose record begins there. Such a run can be read without what
 comes before it, since a record is a gzip member of its own. To look for one is a guess: a page may hold a WARC file. So every
-unit says where its pages begin and where the next unit's must, and whoever gathers them checks the chain.
+unit says where its pages begin and where the next unit's must, and whoever merges them checks the chain.
 
 Records that share a member belong to the unit that the member begins in: a file that is one member is one unit's work.
 """

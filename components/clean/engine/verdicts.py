@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Self
 
 from components.base import Fields
-from components.clean.engine.request import Call
+from components.clean.engine.request import FilterRequest
 from components.formats.files import write_text
 
 OPEN_FILES = 256
@@ -68,7 +68,7 @@ class Kept:
     digest: bytes
 
 
-def write_judged(call: Call, unit: int, verdicts: Iterable[Verdict], borders: Borders) -> None:
+def write_verdicts(call: FilterRequest, unit: int, verdicts: Iterable[Verdict], borders: Borders) -> None:
     """Writes both files; they are whole or absent. `borders` is read when there are no more verdicts."""
     texts, rejected, lines, offset = call.texts(unit), Counter[str](), [], 0
     partial = texts.with_name(f".{texts.name}.{os.getpid()}.partial")
@@ -94,14 +94,14 @@ def write_judged(call: Call, unit: int, verdicts: Iterable[Verdict], borders: Bo
     write_text(call.rows(unit), "\n".join([head.model_dump_json(), *lines]) + "\n")
 
 
-def read_head(call: Call, unit: int) -> Head:
-    """Of a judged unit."""
+def read_head(call: FilterRequest, unit: int) -> Head:
+    """Of a filtered unit."""
     with call.rows(unit).open(encoding="utf-8") as lines:
         return Head.model_validate_json(next(lines))
 
 
-def read_kept(call: Call, unit: int, source: int, before: int) -> Iterator[tuple[Kept, bytes]]:
-    """The kept pages of a judged unit, in order, with their bands; `before` were kept before them."""
+def read_kept(call: FilterRequest, unit: int, source: int, before: int) -> Iterator[tuple[Kept, bytes]]:
+    """The kept pages of a filtered unit, in order, with their bands; `before` were kept before them."""
     with call.rows(unit).open(encoding="utf-8") as lines:
         next(lines)
         for number, line in enumerate(lines, before):
@@ -113,7 +113,7 @@ def read_kept(call: Call, unit: int, source: int, before: int) -> Iterator[tuple
 class Texts:
     """The texts of kept documents, wherever they lie; some files are held open."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: FilterRequest) -> None:
         self.call = call
         self.streams: dict[int, IO[bytes]] = {}
 

@@ -1,7 +1,7 @@
 """A call's file in, a cleaned corpus out: one rank of a cleaning, started with `python -m`.
 
-Rank r of W judges the units r, r + W, r + 2W, … that nobody judged before, in processes of its own. The ranks need not meet:
-a judged unit is a file. Rank 0 waits for all of them, and gathers. Another rank that dies ends rank 0 through whoever
+Rank r of W filters the units r, r + W, r + 2W, … that nobody filtered before, in processes of its own. The ranks need not meet:
+a filtered unit is a file. Rank 0 waits for all of them, and merges. Another rank that dies ends rank 0 through whoever
 started them. SIGTERM, SIGUSR1 and SIGUSR2 mean: drop the units in hand and leave; with exit code 0, and an outcome that
 says so.
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from components.clean.engine.progress import Watch
-from components.clean.engine.request import Call
+from components.clean.engine.request import FilterRequest
 from components.errors import InputError, MartletError
 from components.ranks.outcome import Outcome, write_refusal
 from components.ranks.signals import Signals, Stopped
@@ -20,7 +20,7 @@ from components.ranks.signals import Signals, Stopped
 def main(arguments: list[str]) -> int:
     """Runs one rank; returns the exit code."""
     signals = Signals()
-    call = Call.model_validate_json(Path(arguments[0]).read_bytes())
+    call = FilterRequest.model_validate_json(Path(arguments[0]).read_bytes())
     watch = Watch(call, signals)
     try:
         if not call.result.exists():
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        sys.stderr.write(f"no space is left on the disk of {call.scratch}; what is judged is kept\n")
+        sys.stderr.write(f"no space is left on the disk of {call.scratch}; what is filtered is kept\n")
         return 1
     except Stopped:
         Outcome(finished=False, signal=signals.came).write(call.outcome)

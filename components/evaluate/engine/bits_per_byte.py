@@ -19,14 +19,14 @@ LOGITS = 1 << 26
 
 
 @dataclass(frozen=True)
-class Window:
+class ScoringWindow:
     """Tokens that the model sees at once, of which those from `start` on are scored."""
 
     tokens: tuple[int, ...]
     start: int
 
 
-def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[Window]:
+def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[ScoringWindow]:
     """Windows of at most `size` tokens in which each of `tokens` is scored exactly once.
 
     Without a BOS the very first token has no context and cannot be scored: it is context alone.
@@ -36,7 +36,7 @@ def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[Wind
     while scored < len(sequence):
         end = min(size if scored == 1 else scored + size // 2, len(sequence))
         begin = max(0, end - size)
-        windows.append(Window(tuple(sequence[begin:end]), scored - begin))
+        windows.append(ScoringWindow(tuple(sequence[begin:end]), scored - begin))
         scored = end
     return windows
 
@@ -66,7 +66,7 @@ class Ruler:
         return nats / math.log(2), sum(map(len, tokens))
 
     @torch.inference_mode()
-    def batch_nats(self, batch: Sequence[Window]) -> float:
+    def batch_nats(self, batch: Sequence[ScoringWindow]) -> float:
         """−ln p summed over the scored tokens of the windows; padding stands right, where causal attention is blind."""
         longest = max(len(window.tokens) for window in batch)
         first = min(window.start for window in batch) - 1

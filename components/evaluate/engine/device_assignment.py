@@ -16,7 +16,7 @@ GIB = 1024**3
 
 
 @dataclass(frozen=True)
-class Place:
+class RankPlace:
     """A rank among all, and among those of its node; ranks are numbered node by node."""
 
     rank: int
@@ -26,32 +26,32 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Seat:
-    """A place of work: its number among all seats, and its devices as torch names them."""
+class DeviceAssignment:
+    """A place of work: its number among all assignments, and its devices as torch names them."""
 
     number: int
-    seats: int
+    assignments: int
     devices: tuple[str, ...]
 
 
-def take_seat(place: Place, gpu_bytes: Sequence[int], weights: int) -> Seat | None:
-    """The seat of a rank that sees GPUs of so much memory; None where it stands back for another.
+def assign_devices(place: RankPlace, gpu_bytes: Sequence[int], weights: int) -> DeviceAssignment | None:
+    """The assignment of a rank that sees GPUs of so much memory; None where it stands back for another.
 
     With no GPU the CPU is everybody's. Raises `InputError` where all that a rank sees cannot hold the weights (in bytes).
     """
     gpus = len(gpu_bytes)
     if not gpus:
-        return Seat(place.rank, place.ranks, ("cpu",))
+        return DeviceAssignment(place.rank, place.ranks, ("cpu",))
     needed = gpus_for(weights, gpu_bytes)
     if needed == 1:
-        return Seat(place.rank, place.ranks, (f"cuda:{place.local_rank % gpus}",))
+        return DeviceAssignment(place.rank, place.ranks, (f"cuda:{place.local_rank % gpus}",))
     sizes = [size for size in range(1, place.local_ranks + 1) if place.local_ranks % size == 0]
     together = next(size for size in sizes if gpus * size // place.local_ranks >= needed)
     if place.local_rank % together:
         return None
     width = gpus * together // place.local_ranks
     first = place.local_rank // together * width
-    return Seat(
+    return DeviceAssignment(
         place.rank // together, place.ranks // together, tuple(f"cuda:{gpu}" for gpu in range(first, first + width))
     )
 

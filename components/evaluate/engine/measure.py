@@ -16,12 +16,12 @@ from transformers.utils import logging as transformers_logging
 from components.evaluate.engine.bits_per_byte import Ruler
 from components.evaluate.engine.harness import HarnessModel, ask, kept_warnings, load_tasks
 from components.evaluate.engine.progress import Watch
-from components.evaluate.engine.request import Answers, Call, Measured, Measurement, TextLength, read_json
+from components.evaluate.engine.request import Answers, EvaluationRequest, Measured, Measurement, TextLength, read_json
 from components.evaluate.engine.tokenizer import auto_tokenizer, check_tokenizer
 from components.evaluate.texts import count_bytes
 
 
-def measure(call: Call, share: Sequence[Measurement], devices: Sequence[str], watch: Watch) -> None:
+def measure(call: EvaluationRequest, share: Sequence[Measurement], devices: Sequence[str], watch: Watch) -> None:
     """Makes the measurements of one rank, model by model. Raises `TokenizerMismatch` before any model is loaded."""
     torch.manual_seed(call.asking.seed)
     transformers_logging.disable_progress_bar()
@@ -56,7 +56,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 class Subject:
     """A loaded model, and what is measured of it."""
 
-    def __init__(self, call: Call, name: str, devices: Sequence[str], watch: Watch) -> None:
+    def __init__(self, call: EvaluationRequest, name: str, devices: Sequence[str], watch: Watch) -> None:
         self.call, self.name, self.watch = call, name, watch
         model, tokenizer = load_model(call.models[name], devices)
         with kept_warnings() as self.warnings:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.evaluate.benchmarks import CheckedBenchmark
 from components.evaluate.contract import EvaluateReport
-from components.evaluate.engine.request import Answers, Call, TextLength
+from components.evaluate.engine.request import Answers, EvaluationRequest, TextLength
 from components.evaluate.scores_table import render_table
 from components.evaluate.texts import count_bytes, digest_texts
 from components.formats.files import write_text
@@ -19,7 +19,7 @@ VERSIONED = ("lm_eval", "transformers", "tokenizers", "torch", "datasets", "rapi
 class Results:
     """Everything that was measured, by model and by benchmark or language, in the order of the call."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: EvaluationRequest) -> None:
         self.call = call
         self.answers = {
             model: {each.name: call.answers(model, each.name) for each in call.benchmarks} for model in call.models

@@ -7,17 +7,17 @@ import os
 import time
 from collections.abc import Callable
 
-from components.evaluate.engine.device_assignment import Place
-from components.evaluate.engine.request import Call
+from components.evaluate.engine.device_assignment import RankPlace
+from components.evaluate.engine.request import EvaluationRequest
 from components.ranks.signals import PROGRESS_SECONDS, Signals, print_progress
 
 
 class Watch:
     """One rank's place, and what it calls after every batch. Rank 0 speaks for all, as long as it has work itself."""
 
-    def __init__(self, call: Call, signals: Signals) -> None:
+    def __init__(self, call: EvaluationRequest, signals: Signals) -> None:
         self.call, self.signals = call, signals
-        self.place = Place(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+        self.place = RankPlace(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
         self.printed = -PROGRESS_SECONDS
 
     def at(self, what: str) -> Callable[[int, int], None]:

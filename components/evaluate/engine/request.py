@@ -58,7 +58,7 @@ class TextLength(Measured):
     tokens: int
 
 
-class Call(RanksCall):
+class EvaluationRequest(RanksCall):
     """An evaluation as its ranks are told it, as `call.json`."""
 
     models: dict[str, Path]

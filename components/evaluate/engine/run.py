@@ -8,7 +8,7 @@ from components.base import Context
 from components.errors import WorkerFailed
 from components.evaluate.benchmarks import CheckedBenchmark
 from components.evaluate.engine.merge import versions
-from components.evaluate.engine.request import Asking, Call, read_json
+from components.evaluate.engine.request import Asking, EvaluationRequest, read_json
 from components.evaluate.texts import digest_texts
 from components.formats.digests import digest_code, digest_value
 from components.formats.files import write_json, write_text
@@ -24,7 +24,7 @@ ENVIRONMENT = {
 }
 
 
-def measure_all(call: Call, context: Context) -> None:
+def measure_all(call: EvaluationRequest, context: Context) -> None:
     """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
     prepare(call)
     total, left = len(call.measurements), len(call.left())
@@ -35,7 +35,7 @@ def measure_all(call: Call, context: Context) -> None:
     context.journal.progress(total, total, "measurements")
 
 
-def prepare(call: Call) -> None:
+def prepare(call: EvaluationRequest) -> None:
     """Writes the call, and removes the results of another."""
     path = call.scratch / "call.json"
     if path.exists() and read_json(path)["mark"] != call.mark:
@@ -44,7 +44,7 @@ def prepare(call: Call) -> None:
     write_text(path, call.model_dump_json(indent=2))
 
 
-def start(call: Call, context: Context) -> None:
+def start(call: EvaluationRequest, context: Context) -> None:
     """Has the ranks make what is left. Raises a rank's own error where an input was at fault."""
     try:
         context.launcher.run(

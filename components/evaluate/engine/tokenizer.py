@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from components.tokenizers.fingerprint import behaviour_of, compare, read_behaviour
+from components.tokenizers.fingerprint import compare, fingerprint_tokenizer, read_tokenizer_fingerprint
 from components.tokenizers.golden_strings import FRAMED
 from components.tokenizers.special_tokens import bos_in_front
 from components.tokenizers.tokenizer import Tokenizer
@@ -47,7 +47,7 @@ def check_tokenizer(folder: Path) -> None:
 
     BOS counts as the tokenizer's where it stands in front of a text for which special tokens are asked for.
     """
-    expected = read_behaviour(folder)
+    expected = read_tokenizer_fingerprint(folder)
     if expected is None:
         return
     loaded = auto_tokenizer(folder)
@@ -57,7 +57,7 @@ def check_tokenizer(folder: Path) -> None:
     bos = bos_in_front(plain, asked, str(folder))
     tokenizer = LoadedTokenizer(len(loaded), bos, loaded.eos_token_id, loaded)
     compare(
-        expected, behaviour_of(tokenizer), tokenizer=tokenizer,
+        expected, fingerprint_tokenizer(tokenizer), tokenizer=tokenizer,
         made=f"the training that wrote {folder}", where=f"{folder / 'tokenizer.json'}, as transformers reads it,",
         remedy="Restore its tokenizer files, or run the train stage again, which writes them.",
     )

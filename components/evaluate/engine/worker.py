@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from components.errors import InputError, MartletError
-from components.evaluate.engine.device_assignment import largest_weights, take_seat
+from components.evaluate.engine.device_assignment import assign_devices, largest_weights
 from components.evaluate.engine.progress import Watch
 from components.evaluate.engine.rank_slice import deal
-from components.evaluate.engine.request import Call
+from components.evaluate.engine.request import EvaluationRequest
 from components.ranks.outcome import Outcome, write_refusal
 from components.ranks.signals import Signals, Stopped
 
@@ -20,7 +20,7 @@ from components.ranks.signals import Signals, Stopped
 def main(arguments: list[str]) -> int:
     """Runs one rank; returns the exit code."""
     signals = Signals()
-    call = Call.model_validate_json(Path(arguments[0]).read_bytes())
+    call = EvaluationRequest.model_validate_json(Path(arguments[0]).read_bytes())
     watch = Watch(call, signals)
     try:
         measure_share(call, watch)
@@ -37,17 +37,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def measure_share(call: Call, watch: Watch) -> None:
+def measure_share(call: EvaluationRequest, watch: Watch) -> None:
     """What is left of this rank's share. Raises `Stopped`."""
     left = call.left()
     if not left:
         return
     from components.evaluate.engine.measure import measure, seen_gpus  # torch takes seconds
 
-    seat = take_seat(watch.place, seen_gpus(), largest_weights(call.models.values()))
-    share = deal(call.measurements, seat.seats)[seat.number] if seat else []
-    if seat and (wanted := [each for each in share if each in left]):
-        measure(call, wanted, seat.devices, watch)
+    assignment = assign_devices(watch.place, seen_gpus(), largest_weights(call.models.values()))
+    share = deal(call.measurements, assignment.assignments)[assignment.number] if assignment else []
+    if assignment and (wanted := [each for each in share if each in left]):
+        measure(call, wanted, assignment.devices, watch)
 
 
 if __name__ == "__main__":

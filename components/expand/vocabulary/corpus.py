@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from components.data.documents import Document, read_documents, training_files
-from components.expand.growth import Share
+from components.expand.growth import TrainingText
 
 RUN = re.compile(r"[^\x00-\x7f\u2581\s]{1,1000}")
 """Text between spaces, line ends and ASCII: no new piece may hold these, so merges across them would be wasted."""
@@ -20,7 +20,7 @@ WORD_BORDER = "\x1f"
 """What stands between MeCab's words in a line for the trainer. It is ASCII, so no run holds it."""
 
 
-def training_texts(text: Path, shares: Sequence[Share], maximum_characters: int, seed: int) -> dict[str, list[str]]:
+def training_texts(text: Path, shares: Sequence[TrainingText], maximum_characters: int, seed: int) -> dict[str, list[str]]:
     """For each pattern, the training documents as `sample` takes them, up to its share. Raises `EmptyCorpus`."""
     limits = budgets([share.weight for share in shares], maximum_characters)
     taken = {}

@@ -164,7 +164,7 @@ class Generation(Facts):
     context_characters_after: int
 
 
-class Verdict(Facts):
+class CheckVerdict(Facts):
     """A named check; `passed` is null where it does not apply."""
 
     name: str
@@ -196,7 +196,7 @@ class Check(Facts):
     head_cost: float | None
     """Matrix FLOPs per token after ÷ before."""
     notes: list[str]
-    verdicts: list[Verdict]
+    verdicts: list[CheckVerdict]
 
     @property
     def failed(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from components.errors import InputError
 from components.formats.files import write_text
-from components.tokenizers.check.facts import Agreement, Check, Fuzz, NewPieces, Sizes, Used, Verdict
+from components.tokenizers.check.facts import Agreement, Check, CheckVerdict, Fuzz, NewPieces, Sizes, Used
 
 if TYPE_CHECKING:
     from components.tokenizers.check.measure import Pair
@@ -86,7 +86,7 @@ def write_check(check: Check, folder: Path) -> None:
         raise InputError(f"{folder} cannot be written to ({error.strerror}). Name another folder.") from None
 
 
-def judge(check: Check, before: "Reader | None", after: "Reader") -> list[Verdict]:
+def judge(check: Check, before: "Reader | None", after: "Reader") -> list[CheckVerdict]:
     """The verdicts, in the order in which one reads them."""
     from components.tokenizers.check import verdicts
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.tokenizers.check.facts import Agreement, Domain, Fuzz, Reach, Verdict
+from components.tokenizers.check.facts import Agreement, CheckVerdict, Domain, Fuzz, Reach
 from components.tokenizers.check.reader import Reader
 
 CLASSES = (
@@ -15,7 +15,7 @@ CLASSES = (
 )
 
 
-def judge_round_trip(domains: Sequence[Domain], fuzz: Fuzz | None) -> Verdict:
+def judge_round_trip(domains: Sequence[Domain], fuzz: Fuzz | None) -> CheckVerdict:
     """No text is lost: it comes back as it was, or as the tokenizer's own normaliser leaves it.
 
     What the base changes as well is not held against the one after. Where a kind of tokenizer cannot do better (words
@@ -29,42 +29,42 @@ def judge_round_trip(domains: Sequence[Domain], fuzz: Fuzz | None) -> Verdict:
     passed = None if excused or not trips else True
     if any(trip.failures for trip in trips):
         passed = False
-    return Verdict(name="round trip", passed=passed, words=", ".join(words))
+    return CheckVerdict(name="round trip", passed=passed, words=", ".join(words))
 
 
-def judge_agreement(agreements: Sequence[Agreement]) -> Verdict:
+def judge_agreement(agreements: Sequence[Agreement]) -> CheckVerdict:
     """All readings of the folder give the same ids and the same text."""
     name = "slow equals fast"
     if not agreements:
-        return Verdict(name=name, passed=None, words="there is one reading only")
+        return CheckVerdict(name=name, passed=None, words="there is one reading only")
     parts: dict[str, tuple[int, int]] = {}
     for agreement in agreements:
         texts, different = parts.get(agreement.of, (0, 0))
         parts[agreement.of] = texts + agreement.texts, different + agreement.different
     words = "; ".join(f"{of}: {different:,} of {texts:,} texts differ" for of, (texts, different) in parts.items())
-    return Verdict(name=name, passed=not any(different for _, different in parts.values()), words=words)
+    return CheckVerdict(name=name, passed=not any(different for _, different in parts.values()), words=words)
 
 
-def judge_reach(new: Reach | None, every: Reach | None) -> Verdict:
+def judge_reach(new: Reach | None, every: Reach | None) -> CheckVerdict:
     """Text leads to every new piece; of all pieces, the base's included, the number is stated only."""
     name = "every new piece is reachable"
     if every is None:
-        return Verdict(name=name, passed=None, words="what a piece says is not known for this kind")
+        return CheckVerdict(name=name, passed=None, words="what a piece says is not known for this kind")
     rest = f"of all, {every.unreachable:,} of {every.tested:,} are unreachable"
     if new is None or not new.tested:
-        return Verdict(name=name, passed=None, words=f"no new pieces; {rest}")
+        return CheckVerdict(name=name, passed=None, words=f"no new pieces; {rest}")
     skipped = f", {new.skipped:,} that are no whole characters left out" if new.skipped else ""
     words = f"{new.unreachable:,} of {new.tested:,} new pieces are unreachable{skipped}; {rest}"
-    return Verdict(name=name, passed=not new.unreachable, words=words)
+    return CheckVerdict(name=name, passed=not new.unreachable, words=words)
 
 
-def judge_ids(before: Reader | None, after: Reader, *, rebuilt: bool) -> Verdict:
+def judge_ids(before: Reader | None, after: Reader, *, rebuilt: bool) -> CheckVerdict:
     """Each id of the base means what it meant: same piece, score and type, same merges in front, same rules."""
     name = "base ids are unchanged"
     if rebuilt:
-        return Verdict(name=name, passed=None, words="the base was rebuilt from this tokenizer; name it with --base")
+        return CheckVerdict(name=name, passed=None, words="the base was rebuilt from this tokenizer; name it with --base")
     if before is None:
-        return Verdict(name=name, passed=None, words="no base; name one with --base")
+        return CheckVerdict(name=name, passed=None, words="no base; name one with --base")
     alike = type(before) is type(after)
     old, new = ((r.exact() if alike else [piece.name.encode() for piece in r.inventory]) for r in (before, after))
     moved = sum(was != now for was, now in zip(old, new, strict=False)) + max(0, len(old) - len(new))
@@ -75,16 +75,16 @@ def judge_ids(before: Reader | None, after: Reader, *, rebuilt: bool) -> Verdict
         words += [f"the first {len(merges):,} merges are {'the same' if in_front else 'others'}"] if merges else []
         words += ["normaliser and settings are the same" if same else "normaliser or settings are others"]
         passed = passed and in_front and same
-    return Verdict(name=name, passed=passed, words=", ".join(words))
+    return CheckVerdict(name=name, passed=passed, words=", ".join(words))
 
 
-def judge_latin(domains: Sequence[Domain]) -> Verdict:
+def judge_latin(domains: Sequence[Domain]) -> CheckVerdict:
     """Lines whose letters are all Latin split as before."""
     name = "English and code are unchanged"
     counted = [d for d in domains if d.identical_latin_lines is not None]
     total = sum(domain.latin_lines for domain in counted)
     if not total:
         words = "the texts hold no line in Latin letters" if counted else "no base; name one with --base"
-        return Verdict(name=name, passed=None, words=words)
+        return CheckVerdict(name=name, passed=None, words=words)
     same = sum(domain.identical_latin_lines or 0 for domain in counted)
-    return Verdict(name=name, passed=same == total, words=f"{same:,} of {total:,} lines in Latin letters split as before")
+    return CheckVerdict(name=name, passed=same == total, words=f"{same:,} of {total:,} lines in Latin letters split as before")

@@ -16,7 +16,7 @@ TOLERANCE = 0.05
 other hardware round otherwise. A model that was put together wrongly is off by whole nats."""
 
 
-class Probe:
+class LossProbe:
     """A fixed piece of text, predicted without learning from it."""
 
     def __init__(self, engine: Any, sample: NDArray[np.int64]) -> None:

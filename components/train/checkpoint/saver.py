@@ -12,12 +12,12 @@ import torch.distributed as dist
 from components.errors import ResourceError
 from components.train.checkpoint import store
 from components.train.checkpoint.fragments import Fragment, FragmentFiles, write_fragments
-from components.train.checkpoint.probe import Probe
+from components.train.checkpoint.probe import LossProbe
 from components.train.checkpoint.state import Staging, fragments_of, restore
-from components.train.checkpoint.store import FileFacts, Manifest
+from components.train.checkpoint.store import CheckpointManifest, FileFacts
 from components.train.loop.engine import COLLECTIVE_TIMEOUT
 from components.train.metrics import Line, mean_bits, read_lines, write_lines
-from components.train.parameters import Attempt
+from components.train.parameters import TrainingRequest
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Saver:
     and talks to the other ranks' threads through a process group of its own, so that it never waits for a training step.
     """
 
-    def __init__(self, attempt: Attempt, engine: Any, probe: Probe) -> None:
+    def __init__(self, attempt: TrainingRequest, engine: Any, probe: LossProbe) -> None:
         """All ranks take part."""
         self.attempt, self.engine, self.probe = attempt, engine, probe
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
@@ -112,7 +112,7 @@ class Saver:
     def _finish(self, saving: Path, snapshot: Snapshot, files: dict[str, FileFacts]) -> None:
         """Rank 0 puts it under its name."""
         if self.rank == 0:
-            manifest = Manifest(
+            manifest = CheckpointManifest(
                 fingerprint=self.attempt.fingerprint,
                 step=snapshot.step,
                 processes=self.processes,

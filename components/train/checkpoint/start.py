@@ -11,8 +11,8 @@ import torch.distributed as dist
 from components.errors import CheckpointRefused
 from components.formats.training_starts import note_start
 from components.train.checkpoint import store
-from components.train.contract import ORIGIN
-from components.train.parameters import Attempt
+from components.train.contract import WARM_START
+from components.train.parameters import TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Start:
 BEGINNING = Start(None, 0)
 
 
-def find_start(attempt: Attempt) -> Start:
+def find_start(attempt: TrainingRequest) -> Start:
     """The newest whole checkpoint; all ranks take part. Raises `CheckpointRefused` on all where it is another training's."""
     told: list[Any] = [None]
     if dist.get_rank() == 0:
@@ -45,7 +45,7 @@ def find_start(attempt: Attempt) -> Start:
     return start
 
 
-def look(attempt: Attempt) -> Start:
+def look(attempt: TrainingRequest) -> Start:
     """Clears what a crash left half-written, reads the newest checkpoint once, and says what is gone on from."""
     folder = attempt.scratch / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def look(attempt: Attempt) -> Start:
         shutil.rmtree(partial)
     found = store.newest(folder, attempt.fingerprint, attempt.workers, say)
     if found is None:
-        (attempt.scratch / ORIGIN).unlink(missing_ok=True)
+        (attempt.scratch / WARM_START).unlink(missing_ok=True)
         return BEGINNING
     path, manifest = found
     now, before = dist.get_world_size(), manifest.processes

@@ -20,7 +20,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
-class Share:
+class RankSlice:
     """The part of a flattened parameter that this rank updates: values `start` to `start + count`."""
 
     parameter: str
@@ -36,7 +36,7 @@ class Share:
         return values.detach().narrow(0, self.offset, self.count)
 
 
-def shares_of(engine: Any) -> list[Share]:
+def shares_of(engine: Any) -> list[RankSlice]:
     """The shares of this rank, in the order of the model's parameters; over all ranks, every value once."""
     pairs = engine.module.named_parameters()
     place = sharded_share if engine.zero_optimization_partition_weights() else replicated_share
@@ -44,22 +44,22 @@ def shares_of(engine: Any) -> list[Share]:
     return [share for share in shares if share is not None and share.count > 0]
 
 
-def replicated_share(optimizer: Any, name: str, parameter: Any) -> Share | None:
+def replicated_share(optimizer: Any, name: str, parameter: Any) -> RankSlice | None:
     """ZeRO-1 and 2: a range of all parameters end to end."""
     mapping = parameter._hp_mapping
     if mapping is None:
         return None
     flat = optimizer.optimizer.param_groups[mapping.param_group_index]["params"][0]
     start, count = mapping.lp_fragment_address.start, mapping.lp_fragment_address.numel
-    return Share(name, start, count, flat, mapping.hp_fragment_address.start)
+    return RankSlice(name, start, count, flat, mapping.hp_fragment_address.start)
 
 
-def sharded_share(optimizer: Any, name: str, parameter: Any) -> Share:
+def sharded_share(optimizer: Any, name: str, parameter: Any) -> RankSlice:
     """ZeRO-3: one of equal ranges of each parameter, the last ones shorter or empty."""
     group, offset, size = optimizer.grad_position[optimizer.get_param_id(parameter)]
     start = dist.get_rank() * size
     count = min(size, parameter.ds_numel - start)
-    return Share(name, start, count, optimizer.fp32_partitioned_groups_flat[group], offset)
+    return RankSlice(name, start, count, optimizer.fp32_partitioned_groups_flat[group], offset)
 
 
 def fragments_of(engine: Any) -> list[Fragment]:
@@ -94,7 +94,7 @@ def restore(engine: Any, files: FragmentFiles, updates: int) -> None:
     optimizer.checkpoint_event_epilogue()
 
 
-def begin_moments(adam: torch.optim.Optimizer, shares: Sequence[Share], updates: int) -> None:
+def begin_moments(adam: torch.optim.Optimizer, shares: Sequence[RankSlice], updates: int) -> None:
     """Moments of zero, which is what the padding between shares has, and the updates that bias correction goes by."""
     for flat in {id(share.flat): share.flat for share in shares}.values():
         on_device = adam.defaults["capturable"] or adam.defaults["fused"]

@@ -17,7 +17,7 @@ from components.base import Fields
 from components.errors import CheckpointRefused
 from components.formats.digests import digest_file
 from components.formats.files import write_json
-from components.train.parameters import Keep
+from components.train.parameters import CheckpointRetention
 
 STATE = "state"
 """The folder in a checkpoint with a file a rank."""
@@ -30,7 +30,7 @@ class FileFacts(Fields):
     sha256: str
 
 
-class Manifest(Fields):
+class CheckpointManifest(Fields):
     """What a checkpoint is."""
 
     fingerprint: str
@@ -61,7 +61,7 @@ def facts_of(path: Path) -> FileFacts:
     return FileFacts(bytes=path.stat().st_size, sha256=digest_file(path))
 
 
-def commit(saving: Path, final: Path, manifest: Manifest) -> None:
+def commit(saving: Path, final: Path, manifest: CheckpointManifest) -> None:
     """Puts a written checkpoint under its name: after a crash it is there and whole, or not there."""
     write_json(saving / "manifest.json", manifest.model_dump(mode="json"))
     for folder in [saving, *(path for path in saving.rglob("*") if path.is_dir())]:
@@ -80,7 +80,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def prune(folder: Path, keep: Keep) -> None:
+def prune(folder: Path, keep: CheckpointRetention) -> None:
     """Removes every checkpoint that is not to be kept."""
     paths = sorted(folder.glob("step-*"))
     best = best_of(paths) if keep.best else None
@@ -95,7 +95,7 @@ def best_of(paths: Sequence[Path]) -> Path | None:
     return min(((bits, path) for bits, path in stated if bits is not None), default=(None, None))[1]
 
 
-def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], None]) -> tuple[Path, Manifest] | None:
+def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], None]) -> tuple[Path, CheckpointManifest] | None:
     """The newest whole checkpoint and its manifest; `say` names every damaged one that is passed over.
 
     Reads each file of it, `workers` at a time. Raises `CheckpointRefused` where it belongs to another computation.
@@ -111,10 +111,10 @@ def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], No
     return None
 
 
-def read_manifest(path: Path) -> Manifest | None:
+def read_manifest(path: Path) -> CheckpointManifest | None:
     """A checkpoint's manifest, or None where it cannot be read as one."""
     try:
-        return Manifest.model_validate_json((path / "manifest.json").read_bytes())
+        return CheckpointManifest.model_validate_json((path / "manifest.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
@@ -146,7 +146,7 @@ def refuse_foreign_in(folder: Path, fingerprint: str) -> None:
             return
 
 
-def refuse_foreign(path: Path, manifest: Manifest, fingerprint: str) -> None:
+def refuse_foreign(path: Path, manifest: CheckpointManifest, fingerprint: str) -> None:
     """Raises `CheckpointRefused` unless the checkpoint is of this computation."""
     if manifest.fingerprint != fingerprint:
         raise CheckpointRefused(

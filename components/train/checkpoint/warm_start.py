@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from components.data.batches import Skipped, batch_at
 from components.formats.files import link_files, write_json
 from components.train.checkpoint import store
-from components.train.contract import ORIGIN, Origin
-from components.train.parameters import Attempt
+from components.train.contract import WARM_START, WarmStart
+from components.train.parameters import TrainingRequest
 
 
-def go_on_from_relative(attempt: Attempt, folders: Sequence[Path], say: Callable[[str], None]) -> None:
+def warm_start(attempt: TrainingRequest, folders: Sequence[Path], say: Callable[[str], None]) -> None:
     """Takes a checkpoint of one of the scratch folders over, unless this training has one of its own; says which, or why none.
 
     `folders` are of trainings with the same data and parameters but for `skip_batches`: who calls answers for that.
@@ -25,37 +25,39 @@ def go_on_from_relative(attempt: Attempt, folders: Sequence[Path], say: Callable
     own = attempt.scratch / "checkpoints"
     if any(own.glob("step-*")):
         return
-    (attempt.scratch / ORIGIN).unlink(missing_ok=True)
-    relatives = [relative for folder in folders if (relative := read_attempt(folder))]
-    for _, path, relative in sorted(shared_checkpoints(attempt, relatives), key=lambda found: found[0], reverse=True):
-        if take_over(path, relative, attempt, say):
-            say(f"going on from {path.name} of {described(attempt, relative)}")
+    (attempt.scratch / WARM_START).unlink(missing_ok=True)
+    candidates = [candidate for folder in folders if (candidate := read_attempt(folder))]
+    for _, path, candidate in sorted(shared_checkpoints(attempt, candidates), key=lambda found: found[0], reverse=True):
+        if take_over(path, candidate, attempt, say):
+            say(f"going on from {path.name} of {described(attempt, candidate)}")
             return
-    for relative in relatives:
-        saved = ", ".join(path.name for path in sorted((relative.scratch / "checkpoints").glob("step-*"))) or "none"
-        them = described(attempt, relative)
+    for candidate in candidates:
+        saved = ", ".join(path.name for path in sorted((candidate.scratch / "checkpoints").glob("step-*"))) or "none"
+        them = described(attempt, candidate)
         say(f"starting from the beginning: of {them}, no whole checkpoint from before is left ({saved})")
 
 
-def read_attempt(folder: Path) -> Attempt | None:
+def read_attempt(folder: Path) -> TrainingRequest | None:
     """What a scratch folder's training was asked; None where it is gone, or was asked by another version of this program."""
     try:
-        relative = Attempt.model_validate_json((folder / "attempt.json").read_bytes())
+        candidate = TrainingRequest.model_validate_json((folder / "attempt.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    return relative.model_copy(update={"scratch": folder})  # it may have been moved
+    return candidate.model_copy(update={"scratch": folder})  # it may have been moved
 
 
-def shared_checkpoints(attempt: Attempt, relatives: Sequence[Attempt]) -> Iterator[tuple[int, Path, Attempt]]:
-    """The steps and folders of every checkpoint that a relative made before it parts from this training."""
-    for relative in relatives:
-        end = parting(attempt, relative)
-        for path in (relative.scratch / "checkpoints").glob("step-*"):
+def shared_checkpoints(
+    attempt: TrainingRequest, candidates: Sequence[TrainingRequest]
+) -> Iterator[tuple[int, Path, TrainingRequest]]:
+    """The steps and folders of every checkpoint that a candidate made before it parts from this training."""
+    for candidate in candidates:
+        end = parting(attempt, candidate)
+        for path in (candidate.scratch / "checkpoints").glob("step-*"):
             if (step := int(path.name.removeprefix("step-"))) <= end:
-                yield step, path, relative
+                yield step, path, candidate
 
 
-def parting(one: Attempt, other: Attempt) -> int:
+def parting(one: TrainingRequest, other: TrainingRequest) -> int:
     """The first update that the two make with different batches; the number of all where there is none."""
     return first_difference(one.training.steps, one.training.skip_batches, other.training.skip_batches)
 
@@ -65,10 +67,10 @@ def first_difference(steps: int, one: Skipped, other: Skipped) -> int:
     return next((step for step in range(steps) if batch_at(step, one) != batch_at(step, other)), steps)
 
 
-def take_over(path: Path, relative: Attempt, attempt: Attempt, say: Callable[[str], None]) -> bool:
-    """Puts a relative's checkpoint under its name in this training's folder; False where it is damaged (said) or gone."""
+def take_over(path: Path, candidate: TrainingRequest, attempt: TrainingRequest, say: Callable[[str], None]) -> bool:
+    """Puts a candidate's checkpoint under its name in this training's folder; False where it is damaged (said) or gone."""
     manifest = store.read_manifest(path)
-    if manifest is None or manifest.fingerprint != relative.fingerprint:
+    if manifest is None or manifest.fingerprint != candidate.fingerprint:
         return False
     saving = store.saving_path(attempt.scratch / "checkpoints", manifest.step)
     try:
@@ -78,22 +80,22 @@ def take_over(path: Path, relative: Attempt, attempt: Attempt, say: Callable[[st
     if damage := store.damage_of(saving, manifest.files, attempt.workers):
         say(f"{path} is damaged ({damage}); trying the one before")
         return False
-    origin = Origin(fingerprint=relative.fingerprint, step=manifest.step)
-    write_json(attempt.scratch / ORIGIN, origin.model_dump(mode="json"))
+    origin = WarmStart(fingerprint=candidate.fingerprint, step=manifest.step)
+    write_json(attempt.scratch / WARM_START, origin.model_dump(mode="json"))
     own = manifest.model_copy(update={"fingerprint": attempt.fingerprint})
     store.commit(saving, store.checkpoint_path(saving.parent, manifest.step), own)
     return True
 
 
-def described(attempt: Attempt, relative: Attempt) -> str:
-    """The relative, and where it parts from this training."""
-    theirs = [list(each) for each in relative.training.skip_batches]
-    end = parting(attempt, relative)
+def described(attempt: TrainingRequest, candidate: TrainingRequest) -> str:
+    """The candidate, and where it parts from this training."""
+    theirs = [list(each) for each in candidate.training.skip_batches]
+    end = parting(attempt, candidate)
     until = f"which parts from this one at step {end:,}" if end < attempt.training.steps else "which takes the same batches"
-    return f"the training {relative.fingerprint[:16]} (skip_batches: {theirs}), {until}"
+    return f"the training {candidate.fingerprint[:16]} (skip_batches: {theirs}), {until}"
 
 
-def read_origin(scratch: Path) -> Origin | None:
+def read_warm_start(scratch: Path) -> WarmStart | None:
     """Which other training's checkpoint a training went on from; None where it began at the beginning."""
-    path = scratch / ORIGIN
-    return Origin.model_validate_json(path.read_bytes()) if path.exists() else None
+    path = scratch / WARM_START
+    return WarmStart.model_validate_json(path.read_bytes()) if path.exists() else None

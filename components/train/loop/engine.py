@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from components.data.batches import BatchPlan
-from components.train.parameters import Kernels, Training
+from components.train.parameters import Kernels, TrainingParameters
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""
@@ -47,7 +47,7 @@ def device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def deepspeed_config(training: Training, plan: BatchPlan) -> dict[str, Any]:
+def deepspeed_config(training: TrainingParameters, plan: BatchPlan) -> dict[str, Any]:
     """The training as DeepSpeed's JSON. The optimizer, its rates and the loss are ours."""
     bucket, pure = BUCKET_ELEMENTS[device().type], training.precision == "pure_bf16"
     return {
@@ -78,7 +78,7 @@ def deepspeed_config(training: Training, plan: BatchPlan) -> dict[str, Any]:
 
 
 @contextmanager
-def sharded_construction(training: Training, plan: BatchPlan) -> Iterator[None]:
+def sharded_construction(training: TrainingParameters, plan: BatchPlan) -> Iterator[None]:
     """With ZeRO-3, a model read from a folder within the block is sharded as it is read: no rank ever holds it whole.
 
     A model drawn from the seed is built whole, so that its weights are the same at every ZeRO stage. This is
@@ -93,7 +93,7 @@ def sharded_construction(training: Training, plan: BatchPlan) -> Iterator[None]:
     del kept
 
 
-def parameter_groups(model: torch.nn.Module, training: Training) -> list[dict[str, Any]]:
+def parameter_groups(model: torch.nn.Module, training: TrainingParameters) -> list[dict[str, Any]]:
     """The parameters that weight decay pulls at, and (for `decay: matrices`) those that it leaves alone: norms."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if training.decay == "all":
@@ -107,7 +107,7 @@ def parameter_groups(model: torch.nn.Module, training: Training) -> list[dict[st
     ]
 
 
-def build_engine(model: torch.nn.Module, training: Training, plan: BatchPlan, kernels: Kernels) -> Any:
+def build_engine(model: torch.nn.Module, training: TrainingParameters, plan: BatchPlan, kernels: Kernels) -> Any:
     """The engine, with a plain torch AdamW: DeepSpeed's own would be compiled at first use."""
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training), lr=training.learning_rate, betas=training.adam_betas, eps=training.adam_epsilon,

@@ -9,12 +9,12 @@ import torch
 import torch.distributed as dist
 
 from components.formats.files import write_json
-from components.train.parameters import Training
+from components.train.parameters import TrainingParameters
 
 MAXIMUM_SHARD_BYTES = 4_900_000_000
 
 
-def export(engine: Any, training: Training, output: Path, maximum_shard_bytes: int = MAXIMUM_SHARD_BYTES) -> None:
+def export(engine: Any, training: TrainingParameters, output: Path, maximum_shard_bytes: int = MAXIMUM_SHARD_BYTES) -> None:
     """Writes weights and configuration under the hub's names; all ranks take part.
 
     transformers 5 keeps a Mixtral's experts in two tensors a layer; its `save_pretrained` writes them one by one again.
@@ -27,7 +27,7 @@ def export(engine: Any, training: Training, output: Path, maximum_shard_bytes: i
         complete_config(output / "config.json")
 
 
-def whole_weights(engine: Any, training: Training) -> dict[str, torch.Tensor]:
+def whole_weights(engine: Any, training: TrainingParameters) -> dict[str, torch.Tensor]:
     """The model's weights as the engine computes with them: on rank 0 all of them, elsewhere none."""
     first = dist.get_rank() == 0
     if training.zero_stage < 3:

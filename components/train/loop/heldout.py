@@ -13,23 +13,23 @@ import torch
 import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 
-from components.data.heldout_tokens import Window, read_windows
+from components.data.heldout_tokens import HeldoutWindow, read_windows
 from components.data.token_shards import TokenShards
 from components.train.loop.losses import UNCOUNTED
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, Line
-from components.train.parameters import Attempt
+from components.train.parameters import TrainingRequest
 
 
 class Heldout:
     """The held-out text of a training's tokens, and when it is measured."""
 
-    def __init__(self, attempt: Attempt, engine: Any, shards: TokenShards) -> None:
+    def __init__(self, attempt: TrainingRequest, engine: Any, shards: TokenShards) -> None:
         """Reads the windows; all ranks read all of them."""
         index, training = shards.index, attempt.training
         self.engine, self.steps, self.every = engine, training.steps, training.checkpoint_every_steps
-        self.texts, behaviour = index.heldout, index.behaviour
-        assert behaviour.eos is not None, "`pack` ends every document with it"
-        frame, length = (behaviour.bos, behaviour.eos), training.sequence_length
+        self.texts, fingerprint = index.heldout, index.tokenizer_fingerprint
+        assert fingerprint.eos is not None, "`pack` ends every document with it"
+        frame, length = (fingerprint.bos, fingerprint.eos), training.sequence_length
         windows = [each for text in self.texts for each in read_windows(shards.folder, text, index.dtype, frame, length)]
         windows.sort(key=lambda window: -len(window.tokens))  # like beside like: less of a batch is padding
         size = attempt.micro_batch_size
@@ -62,7 +62,7 @@ class Heldout:
         return {text.language: round(value / math.log(2) / text.bytes, 6) for text, value in pairs}
 
     @torch.no_grad()
-    def _nats(self, batch: Sequence[Window], languages: Sequence[str]) -> torch.Tensor:
+    def _nats(self, batch: Sequence[HeldoutWindow], languages: Sequence[str]) -> torch.Tensor:
         """What the scored tokens of a batch cost, (languages), in fp64."""
         # padding stands right, where causal attention is blind
         longest = max(len(window.tokens) for window in batch)

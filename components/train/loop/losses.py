@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 
 from components.train.loop.router import balance_of, expert_load
-from components.train.parameters import Training
+from components.train.parameters import TrainingParameters
 
 UNCOUNTED = -100
 """The target that no loss is taken of."""
@@ -17,7 +17,7 @@ UNCOUNTED = -100
 class Objective:
     """What a training minimises: which targets count, what documents see, and what is added to the cross-entropy."""
 
-    def __init__(self, training: Training, eos: int, config: Any) -> None:
+    def __init__(self, training: TrainingParameters, eos: int, config: Any) -> None:
         """`eos` ends every document; `config` is the model's."""
         self.training, self.eos = training, eos
         self.experts: int | None = getattr(config, "num_local_experts", None)  # of a layer; None: a dense model

@@ -8,14 +8,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, Mixtra
 
 from components.data.token_shards import TokenIndex
 from components.train.loop.kernels import check_kernels
-from components.train.parameters import Architecture, Kernels, Training
+from components.train.parameters import Architecture, Kernels, TrainingParameters
 
 RMS_NORM_EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02
 """Both as Mistral-7B-v0.1 and Mixtral-8x7B-v0.1 have them; transformers' own default epsilon is another."""
 
 
-def build_config(training: Training, model: Path, index: TokenIndex) -> Any:
+def build_config(training: TrainingParameters, model: Path, index: TokenIndex) -> Any:
     """The model's configuration, as it is trained and exported."""
     if training.architecture is None:
         config = AutoConfig.from_pretrained(model)
@@ -30,7 +30,7 @@ def build_config(training: Training, model: Path, index: TokenIndex) -> Any:
 def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) -> Any:
     """A Mistral's or a Mixtral's configuration of this shape, with the tokenizer's vocabulary."""
     common = {
-        "vocab_size": index.behaviour.pieces,
+        "vocab_size": index.tokenizer_fingerprint.pieces,
         "hidden_size": shape.hidden_size,
         "intermediate_size": shape.intermediate_size,
         "num_hidden_layers": shape.layers,
@@ -42,15 +42,15 @@ def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) ->
         "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
         "rms_norm_eps": RMS_NORM_EPSILON,
         "initializer_range": INITIAL_DEVIATION,
-        "bos_token_id": index.behaviour.bos,
-        "eos_token_id": index.behaviour.eos,
+        "bos_token_id": index.tokenizer_fingerprint.bos,
+        "eos_token_id": index.tokenizer_fingerprint.eos,
     }
     if shape.experts is None:
         return MistralConfig(**common)
     return MixtralConfig(**common, num_local_experts=shape.experts, num_experts_per_tok=shape.experts_per_token)
 
 
-def build_model(training: Training, model: Path, config: Any, kernels: Kernels) -> torch.nn.Module:
+def build_model(training: TrainingParameters, model: Path, config: Any, kernels: Kernels) -> torch.nn.Module:
     """The model, the same on every rank: read from the folder, or drawn from the seed (also the same at any stage).
 
     Raises `InputError` where the machine lacks what the site's kernels need.

@@ -24,7 +24,7 @@ FLOOR = 0.005
 
 
 @dataclass(frozen=True)
-class Seen:
+class LossObservation:
     """What one loss looks like after those before it."""
 
     smoothed: float
@@ -48,7 +48,7 @@ class LossWatch:
         """Each loss less the median of those near before it."""
         self.average, self.missing = 0.0, 1.0
 
-    def see(self, loss: float) -> Seen:
+    def see(self, loss: float) -> LossObservation:
         """Judges a loss by those before it, and remembers it."""
         deviations = None
         if self.near:
@@ -58,7 +58,7 @@ class LossWatch:
         self.near.append(loss)
         self.average = SMOOTHING * self.average + (1 - SMOOTHING) * loss
         self.missing *= SMOOTHING
-        return Seen(self.average / (1 - self.missing), deviations)
+        return LossObservation(self.average / (1 - self.missing), deviations)
 
     def deviations(self, rise: float, least: float) -> float | None:
         """How far a rise stands above the usual one; a deviation is at least `least`."""
@@ -77,7 +77,7 @@ class LossWatch:
         line["spike"] = True
         return self.words(line, seen)
 
-    def words(self, line: Line, seen: Seen) -> str:
+    def words(self, line: Line, seen: LossObservation) -> str:
         """Where a spike is, what its text is, and the parameter that leaves its batch out."""
         batch, step = line["batch"], line["step"]
         first = batch * self.global_batch_size

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from components.formats.usage import significant
-from components.models.summary import Outline, shape_of
+from components.models.summary import ModelSummary, shape_of
 from components.tokenizers.piece_bytes import read_piece_bytes
 from components.train.metrics import Line
-from components.train.parameters import Attempt
+from components.train.parameters import TrainingRequest
 from components.train.planning.flops import step_flops
 
 MEBIBYTE = 2**20
@@ -50,17 +50,17 @@ class TextCount:
         return {"bytes": self.total, "step_bytes": step_bytes}
 
 
-class Watch:
+class StepMetrics:
     """Knows what a step of this run costs, and how to read what the ranks added up."""
 
-    def __init__(self, attempt: Attempt, config: Any, sources: Sequence[str], rank: int, processes: int) -> None:
+    def __init__(self, attempt: TrainingRequest, config: Any, sources: Sequence[str], rank: int, processes: int) -> None:
         """`config` is the model's, `sources` are the mixture's texts in their order."""
         training = attempt.training
         self.sources, self.rank, self.processes = sources, rank, processes
         self.peak_tflops = attempt.accelerator_tflops
-        outline = Outline(vocabulary=config.vocab_size, shape=shape_of(config.to_dict()))
+        summary = ModelSummary(vocabulary=config.vocab_size, shape=shape_of(config.to_dict()))
         self.flops = (
-            step_flops(outline, training.sequence_length, training.global_batch_size) if outline.shape is not None else None
+            step_flops(summary, training.sequence_length, training.global_batch_size) if summary.shape is not None else None
         )
 
     def tally(self, device: torch.device) -> torch.Tensor:

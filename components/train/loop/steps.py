@@ -15,7 +15,7 @@ from components.data.token_shards import TokenShards
 from components.errors import WorkerFailed
 from components.formats.files import write_text
 from components.ranks.signals import print_progress
-from components.train.checkpoint.probe import Probe
+from components.train.checkpoint.probe import LossProbe
 from components.train.checkpoint.saver import Saver
 from components.train.checkpoint.start import BEGINNING, Start, find_start, say
 from components.train.loop.engine import build_engine, device, sharded_construction
@@ -24,18 +24,18 @@ from components.train.loop.heldout import Heldout
 from components.train.loop.losses import Objective, losses_of
 from components.train.loop.model import build_config, build_model
 from components.train.loop.spikes import LossWatch
-from components.train.loop.step_metrics import TextCount, Watch, by_source
+from components.train.loop.step_metrics import StepMetrics, TextCount, by_source
 from components.train.metrics import Line, MetricsFile, deterministic, write_lines
-from components.train.parameters import Attempt, Outcome
+from components.train.parameters import Outcome, TrainingRequest
 from components.train.schedules.cosine import Schedule
 
 PROGRESS_SECONDS = 0.5
 
 
-def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
+def train(attempt: TrainingRequest, asked_to_stop: Callable[[], int]) -> None:
     """Trains from the newest checkpoint to the end, or to the step at which a signal asks any rank to stop."""
     start = find_start(attempt)
-    run = Run(attempt, start)
+    run = TrainingLoop(attempt, start)
     for step in range(start.step, attempt.training.steps):
         if number := run.agree(asked_to_stop()):
             run.save(step)
@@ -49,10 +49,10 @@ def train(attempt: Attempt, asked_to_stop: Callable[[], int]) -> None:
     run.leave(Outcome(finished=True, step=attempt.training.steps, signal=None))
 
 
-class Run:
+class TrainingLoop:
     """One rank of a training run: the engine, the data, and the losses so far (rank 0 writes for all)."""
 
-    def __init__(self, attempt: Attempt, start: Start = BEGINNING) -> None:
+    def __init__(self, attempt: TrainingRequest, start: Start = BEGINNING) -> None:
         """Builds everything, and loads the checkpoint to start from."""
         training = attempt.training
         self.attempt, self.training = attempt, training
@@ -66,13 +66,13 @@ class Run:
         with sharded_construction(training, self.plan):
             network = build_model(training, attempt.model, config, attempt.kernels)
             self.engine = build_engine(network, training, self.plan, attempt.kernels)
-        eos = self.shards.index.behaviour.eos
+        eos = self.shards.index.tokenizer_fingerprint.eos
         assert eos is not None, "`pack` ends every document with it"
         self.objective = Objective(training, eos, config)
         texts = [source.text for source in self.shards.index.sources]
-        self.watch = Watch(attempt, config, texts, self.rank, self.processes)
+        self.watch = StepMetrics(attempt, config, texts, self.rank, self.processes)
         self.lines: list[Line] = []
-        self.saver = Saver(attempt, self.engine, Probe(self.engine, self.shards.sample(0)))
+        self.saver = Saver(attempt, self.engine, LossProbe(self.engine, self.shards.sample(0)))
         self.heldout = Heldout(attempt, self.engine, self.shards)
         self.printed = 0.0
         if start.checkpoint:

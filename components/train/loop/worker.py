@@ -32,10 +32,10 @@ def main(arguments: list[str]) -> int:
     from components.errors import MartletError
     from components.train.loop.engine import open_process_group
     from components.train.loop.steps import train
-    from components.train.parameters import Attempt
+    from components.train.parameters import TrainingRequest
 
     disable_progress_bar()  # the journal has its own
-    attempt = Attempt.model_validate_json(Path(arguments[0]).read_bytes())
+    attempt = TrainingRequest.model_validate_json(Path(arguments[0]).read_bytes())
     try:
         with open_process_group():
             train(attempt, lambda: signals.number)

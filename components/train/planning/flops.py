@@ -5,7 +5,7 @@ three times as much; recomputed activations are not counted (MFU as in PaLM, arX
 attention counts what a causal model with its window must compute, which is about half of the square.
 """
 
-from components.models.summary import Outline, Shape
+from components.models.summary import ModelShape, ModelSummary
 
 TRAINING = 3
 """Forward passes' worth of work in one update: forward, and backward for the activations and for the weights."""
@@ -17,21 +17,21 @@ def attended(sequence_length: int, window: int | None) -> float:
     return (reach * (reach + 1) / 2 + (sequence_length - reach) * reach) / sequence_length
 
 
-def forward_flops(outline: Outline, keys: float) -> float:
+def forward_flops(summary: ModelSummary, keys: float) -> float:
     """Operations of one token's forward pass where each query sees `keys` keys. Lookups, norms and softmax are left out."""
-    shape, vocabulary = outline.shape, outline.vocabulary
+    shape, vocabulary = summary.shape, summary.vocabulary
     if shape is None or vocabulary is None:
         raise ValueError("the shape or the vocabulary of the model is not known")
     return shape.layers * layer_flops(shape, keys) + 2 * shape.hidden_size * vocabulary
 
 
-def layer_flops(shape: Shape, keys: float) -> float:
+def layer_flops(shape: ModelShape, keys: float) -> float:
     """Of one layer: projections, scores and weighted values, the router, and the experts that the token is sent to."""
     attention = 2 * shape.attention_parameters + 4 * shape.heads * shape.head_dimension * keys
     return attention + 2 * shape.router_parameters + 2 * (shape.experts_per_token or 1) * shape.expert_parameters
 
 
-def step_flops(outline: Outline, sequence_length: int, sequences: int) -> float:
+def step_flops(summary: ModelSummary, sequence_length: int, sequences: int) -> float:
     """Operations of one update with a batch of so many sequences."""
-    keys = attended(sequence_length, outline.shape.sliding_window if outline.shape else None)
-    return TRAINING * forward_flops(outline, keys) * sequence_length * sequences
+    keys = attended(sequence_length, summary.shape.sliding_window if summary.shape else None)
+    return TRAINING * forward_flops(summary, keys) * sequence_length * sequences

@@ -1,4 +1,4 @@
-"""A training's fields, a model's outline and a site in; what it will take, in words, out. Arithmetic: nothing is run."""
+"""A training's fields, a model's summary and a site in; what it will take, in words, out. Arithmetic: nothing is run."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from components.base import Site
 from components.data.batches import BatchPlan
 from components.errors import ParameterError
-from components.models.summary import Outline
-from components.train.parameters import Keep, Training
+from components.models.summary import ModelSummary
+from components.train.parameters import CheckpointRetention, TrainingParameters
 from components.train.planning.flops import step_flops
 from components.train.planning.memory import ADAM, GIBIBYTE, Layout, Memory, memory_of
 
 if TYPE_CHECKING:
-    from components.train.planning.profile import Rehearsal
+    from components.train.planning.profile import Profile
 
 ASSUMED_UTILISATION = 0.40
 """Of the accelerator's peak: what well-tuned training of dense models reaches; the metric `mfu` says what yours does."""
@@ -26,9 +26,9 @@ SECONDS_AN_HOUR = 3600
 Rows = list[tuple[str, str]]
 
 
-def forecast(training: Training, outline: Outline, site: Site) -> Rows:
+def forecast(training: TrainingParameters, summary: ModelSummary, site: Site) -> Rows:
     """Parameters, tokens, memory a process for each ZeRO stage, work, time and disk."""
-    parameters, active = outline.parameters(), outline.active_parameters()
+    parameters, active = summary.parameters(), summary.active_parameters()
     if parameters is None or active is None:
         return [("model", "of a shape that is known once it was collected: see it then, or list it in collect/known_models.py")]
     some = "" if active == parameters else f", of which a token goes through {count(active)}"
@@ -36,13 +36,13 @@ def forecast(training: Training, outline: Outline, site: Site) -> Rows:
         ("parameters", count(parameters) + some),
         ("tokens", tokens_words(training)),
         ("a global batch", dealing_words(training, site)),
-        *memory_rows(training, outline, site),
-        *work_rows(training, outline, site),
+        *memory_rows(training, summary, site),
+        *work_rows(training, summary, site),
         ("checkpoints", checkpoint_words(training, parameters)),
     ]
 
 
-def tokens_words(training: Training) -> str:
+def tokens_words(training: TrainingParameters) -> str:
     """Steps, batch and length, multiplied."""
     batch = training.global_batch_size * training.sequence_length
     left_out = sum(last - first + 1 for first, last in training.skip_batches)
@@ -51,7 +51,7 @@ def tokens_words(training: Training) -> str:
            f"{training.sequence_length:,}{skipped}"
 
 
-def dealing_words(training: Training, site: Site) -> str:
+def dealing_words(training: TrainingParameters, site: Site) -> str:
     """How the site fills it, or why it cannot."""
     plan = BatchPlan(training.global_batch_size, site.train_micro_batch_size, site.train_processes)
     try:
@@ -61,11 +61,11 @@ def dealing_words(training: Training, site: Site) -> str:
     return f"{plan.processes:,} processes × micro-batch {plan.micro_batch_size:,}, accumulated {plan.accumulation:,} times"
 
 
-def memory_rows(training: Training, outline: Outline, site: Site) -> Rows:
+def memory_rows(training: TrainingParameters, summary: ModelSummary, site: Site) -> Rows:
     """One row a ZeRO stage; the one that is asked for says so."""
     rows = []
     for stage in (1, 2, 3):
-        memory = memory_of(outline, training, Layout(stage, site.train_processes, site.train_micro_batch_size))
+        memory = memory_of(summary, training, Layout(stage, site.train_processes, site.train_micro_batch_size))
         mark = ", as asked for" if stage == training.zero_stage else ""
         rows.append((f"memory a process, ZeRO-{stage}{mark}", memory_words(memory)))
         if stage == training.zero_stage and site.accelerator_tflops is None:
@@ -79,12 +79,12 @@ def memory_words(memory: Memory) -> str:
     return f"{size(memory.total)}: " + ", ".join(f"{name} {size(number)}" for name, number in parts.items() if number)
 
 
-def work_rows(training: Training, outline: Outline, site: Site) -> Rows:
+def work_rows(training: TrainingParameters, summary: ModelSummary, site: Site) -> Rows:
     """Operations, and the hours that they take at the assumed share of the accelerator's peak."""
-    operations = step_flops(outline, training.sequence_length, training.global_batch_size)
+    operations = step_flops(summary, training.sequence_length, training.global_batch_size)
     peak = site.accelerator_tflops or REFERENCE_TFLOPS
     whose = "this site's" if site.accelerator_tflops else "an A100's"
-    seconds = accelerator_seconds(training, outline, peak)
+    seconds = accelerator_seconds(training, summary, peak)
     a_token = operations / (training.global_batch_size * training.sequence_length)
     time = (
         f"{duration(seconds / site.train_processes)} on {site.train_processes:,}, "
@@ -99,41 +99,41 @@ def work_rows(training: Training, outline: Outline, site: Site) -> Rows:
     ]
 
 
-def accelerator_seconds(training: Training, outline: Outline, peak_tflops: float) -> float:
+def accelerator_seconds(training: TrainingParameters, summary: ModelSummary, peak_tflops: float) -> float:
     """What one accelerator would need for all steps at the assumed share of its peak."""
-    operations = step_flops(outline, training.sequence_length, training.global_batch_size)
+    operations = step_flops(summary, training.sequence_length, training.global_batch_size)
     return training.steps * operations / (ASSUMED_UTILISATION * peak_tflops * 1e12)
 
 
-def training_hours(training: Training, outline: Outline, site: Site) -> float | None:
+def training_hours(training: TrainingParameters, summary: ModelSummary, site: Site) -> float | None:
     """On all of the site's accelerators together; None where neither they nor the model's shape are known."""
-    if site.accelerator_tflops is None or outline.parameters() is None:
+    if site.accelerator_tflops is None or summary.parameters() is None:
         return None
-    return accelerator_seconds(training, outline, site.accelerator_tflops) / site.train_processes / SECONDS_AN_HOUR
+    return accelerator_seconds(training, summary, site.accelerator_tflops) / site.train_processes / SECONDS_AN_HOUR
 
 
-def checkpoint_words(training: Training, parameters: int) -> str:
+def checkpoint_words(training: TrainingParameters, parameters: int) -> str:
     """What is kept in the end, and one more while it is written."""
     one = ADAM[training.precision] * parameters
     kept = len(kept_steps(training.steps, training.checkpoint_every_steps, training.keep_checkpoints))
     return f"{size(one)} each; {kept:,} kept, and one while it is written: {size(one * (kept + 1))}"
 
 
-def kept_steps(steps: int, every: int, keep: Keep) -> set[int]:
+def kept_steps(steps: int, every: int, keep: CheckpointRetention) -> set[int]:
     """The steps whose checkpoints are left when training ends; of held-out text, as if the last one were the best."""
     saved = sorted({*range(every, steps + 1, every), steps})
     for_good = {step for step in saved if keep.every_steps and step % keep.every_steps == 0}
     return set(saved[-keep.last :]) | for_good
 
 
-def rehearsal_rows(training: Training, rehearsal: "Rehearsal") -> Rows:
+def profile_rows(training: TrainingParameters, profile: "Profile") -> Rows:
     """What the measured steps say of the whole."""
-    seconds = rehearsal.step_seconds
+    seconds = profile.step_seconds
     tokens = training.global_batch_size * training.sequence_length / seconds
     return [
         ("a step, measured", f"{duration(seconds)}, {tokens:,.0f} tokens a second"),
         ("all steps, measured", duration(seconds * training.steps)),
-        ("memory a process, measured", size(round(rehearsal.peak_memory_mib * 2**20))),
+        ("memory a process, measured", size(round(profile.peak_memory_mib * 2**20))),
     ]
 
 

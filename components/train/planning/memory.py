@@ -6,8 +6,8 @@ allocator's gaps and a GPU's own context are not.
 
 from dataclasses import dataclass
 
-from components.models.summary import Outline, Shape
-from components.train.parameters import Training
+from components.models.summary import ModelShape, ModelSummary
+from components.train.parameters import TrainingParameters
 
 GIBIBYTE = 2**30
 STATISTIC = 4
@@ -51,9 +51,9 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.buffers
 
 
-def memory_of(outline: Outline, training: Training, layout: Layout) -> Memory:
+def memory_of(summary: ModelSummary, training: TrainingParameters, layout: Layout) -> Memory:
     """The most that one process holds. Raises `ValueError` where the model is not known."""
-    parameters, shape, vocabulary = outline.parameters(), outline.shape, outline.vocabulary
+    parameters, shape, vocabulary = summary.parameters(), summary.shape, summary.vocabulary
     if parameters is None or shape is None or vocabulary is None:
         raise ValueError("the shape or the vocabulary of the model is not known")
     stage, share = layout.zero_stage, layout.processes
@@ -77,7 +77,7 @@ def buffer_bytes(parameters: int, precision: str, stage: int) -> int:
     return 0
 
 
-def activation_bytes(shape: Shape, width: int, checkpointing: bool) -> int:
+def activation_bytes(shape: ModelShape, width: int, checkpointing: bool) -> int:
     """Bytes a token that the forward pass keeps for the backward pass, over all layers and the last norm.
 
     With checkpointing, every layer's input and one layer's activations. `width` is of a weight.
@@ -89,7 +89,7 @@ def activation_bytes(shape: Shape, width: int, checkpointing: bool) -> int:
     return shape.layers * layer + last_norm
 
 
-def layer_bytes(shape: Shape, width: int) -> int:
+def layer_bytes(shape: ModelShape, width: int) -> int:
     """Of one layer: two norms, attention without a stored square (sdpa, FlashAttention), and the experts of the token."""
     heads, key_value_heads = (count * shape.head_dimension for count in (shape.heads, shape.key_value_heads))
     attention = width * (2 * heads + 2 * key_value_heads) + STATISTIC * shape.heads
@@ -100,6 +100,6 @@ def layer_bytes(shape: Shape, width: int) -> int:
     return 2 * norm_bytes(shape, width) + attention + routed
 
 
-def norm_bytes(shape: Shape, width: int) -> int:
+def norm_bytes(shape: ModelShape, width: int) -> int:
     """An RMS norm keeps its input in fp32, one statistic, the normed values, and those times its weight."""
     return shape.hidden_size * (STATISTIC + 2 * width) + STATISTIC

@@ -1,4 +1,4 @@
-"""A training's fields, a model's outline and a site in; how long its steps take and what they hold, measured, out.
+"""A training's fields, a model's summary and a site in; how long its steps take and what they hold, measured, out.
 
 The trainer's own processes, engine and batches, on random weights and random tokens: neither changes what is computed. Only a
 few steps are made. The state is copied as for a checkpoint, since that takes memory, but nothing is written.
@@ -15,11 +15,11 @@ from components.data.mixture import Mixture
 from components.data.token_shards import PackedSource, TokenIndex, token_dtype, write_index, write_order
 from components.errors import ParameterError
 from components.formats.files import write_text
-from components.models.summary import Outline, Shape
-from components.tokenizers.fingerprint import Behaviour
+from components.models.summary import ModelShape, ModelSummary
+from components.tokenizers.fingerprint import TokenizerFingerprint
 from components.tokenizers.piece_bytes import write_piece_bytes
 from components.train.metrics import Line, read_lines
-from components.train.parameters import Architecture, Attempt, Kernels, Training
+from components.train.parameters import Architecture, Kernels, TrainingParameters, TrainingRequest
 
 WARM_UP = 4
 """The first steps, which also fill caches and memory, are not timed: of the smoke's, the first took 2.5 times as long as later
@@ -34,7 +34,7 @@ KEY = "0-random"
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class Profile:
     """What was measured."""
 
     step_seconds: float
@@ -44,12 +44,12 @@ class Rehearsal:
     lines: list[Line]
 
 
-def rehearse(training: Training, outline: Outline, site: Site, launcher: Launcher, folder: Path) -> Rehearsal:
+def profile(training: TrainingParameters, summary: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> Profile:
     """Makes a few steps on this machine. Raises `ParameterError` where the model is not known, `WorkerFailed` at a failure."""
     from components.train.deepspeed import ENVIRONMENT
 
     steps = {"steps": WARM_UP + MOST, "warmup_steps": 1}
-    attempt = make_attempt(training.model_copy(update=steps), outline, site, folder)
+    attempt = make_attempt(training.model_copy(update=steps), summary, site, folder)
     write_text(folder / "attempt.json", attempt.model_dump_json())
     launcher.run(
         "components.train.planning.profile_worker", [str(folder / "attempt.json")], processes=site.train_processes,
@@ -57,35 +57,35 @@ def rehearse(training: Training, outline: Outline, site: Site, launcher: Launche
     )
     lines = read_lines(attempt.metrics)
     timed = [line["step_seconds"] for line in lines[WARM_UP:]]
-    return Rehearsal(median(timed), max(line["peak_memory_mib"] for line in lines), lines)
+    return Profile(median(timed), max(line["peak_memory_mib"] for line in lines), lines)
 
 
-def make_attempt(training: Training, outline: Outline, site: Site, folder: Path) -> Attempt:
-    """The training with random weights and tokens, all of it below a folder. Raises `ParameterError` as `rehearse` does."""
-    shape, vocabulary = outline.shape, outline.vocabulary
+def make_attempt(training: TrainingParameters, summary: ModelSummary, site: Site, folder: Path) -> TrainingRequest:
+    """The training with random weights and tokens, all of it below a folder. Raises `ParameterError` as `profile` does."""
+    shape, vocabulary = summary.shape, summary.vocabulary
     if shape is None or vocabulary is None:
         raise ParameterError("the model's shape is not known before it was collected; run `martlet run` as far as that first.")
     write_random_tokens(folder / "tokens", vocabulary, training)
     write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are no text
     changes = {"architecture": architecture_of(shape), "skip_batches": ()}
-    return Attempt(
+    return TrainingRequest(
         training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
-        scratch=folder, metrics=folder / "metrics.jsonl", fingerprint="rehearsal",
+        scratch=folder, metrics=folder / "metrics.jsonl", fingerprint="profile",
         micro_batch_size=site.train_micro_batch_size, asynchronous_checkpoints=site.asynchronous_checkpoints,
         accelerator_tflops=site.accelerator_tflops, workers=site.workers,
         kernels=Kernels(**{name: getattr(site, name) for name in Kernels.model_fields}),
     )  # fmt: skip
 
 
-def architecture_of(shape: Shape) -> Architecture:
+def architecture_of(shape: ModelShape) -> Architecture:
     """The trainer's words for a shape. Raises `ParameterError` where heads have a size of their own."""
     if shape.head_dimension * shape.heads != shape.hidden_size:
-        raise ParameterError(f"heads of {shape.head_dimension} in a model of {shape.hidden_size} cannot be rehearsed")
+        raise ParameterError(f"heads of {shape.head_dimension} in a model of {shape.hidden_size} cannot be profiled")
     names = set(Architecture.model_fields) - {"rope_theta"}
     return Architecture(rope_theta=10_000.0, **{name: getattr(shape, name) for name in names})
 
 
-def write_random_tokens(folder: Path, vocabulary: int, training: Training) -> None:
+def write_random_tokens(folder: Path, vocabulary: int, training: TrainingParameters) -> None:
     """Token shards of one source."""
     folder.mkdir(parents=True, exist_ok=True)
     dtype, count = token_dtype(vocabulary), WINDOWS * training.sequence_length + 1
@@ -95,11 +95,11 @@ def write_random_tokens(folder: Path, vocabulary: int, training: Training) -> No
         key=KEY, text="random", weight=1.0, documents=1, tokens=count, windows=WINDOWS, bos_fraction=None,
         eos_fraction=1.0, largest_id=vocabulary - 1, sha256="",
     )  # fmt: skip
-    behaviour = Behaviour(
+    fingerprint = TokenizerFingerprint(
         version=1, pieces=vocabulary, bos=None, eos=0, document=[], reachable=0, vocabulary="", golden={}
     )
     write_index(folder, TokenIndex(
-        version=4, sequence_length=training.sequence_length, seed=0, dtype=dtype, tokenizer="", sources=(source,),
+        version=5, sequence_length=training.sequence_length, seed=0, dtype=dtype, tokenizer="", sources=(source,),
         heldout=(),
-        mixture=write_order(folder, Mixture.of([1.0])), behaviour=behaviour,
+        mixture=write_order(folder, Mixture.of([1.0])), tokenizer_fingerprint=fingerprint,
     ))  # fmt: skip

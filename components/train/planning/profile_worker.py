@@ -1,4 +1,4 @@
-"""An attempt's file in, a line of metrics a step out: one rank of a rehearsal, started with `python -m`."""
+"""An attempt's file in, a line of metrics a step out: one rank of a profile, started with `python -m`."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from components.train.loop.worker import prepare_deepspeed
 
 if TYPE_CHECKING:
-    from components.train.loop.steps import Run
+    from components.train.loop.steps import TrainingLoop
     from components.train.metrics import Line
 
 
@@ -18,14 +18,14 @@ def main(arguments: list[str]) -> int:
     prepare_deepspeed()
     from components.errors import MartletError
     from components.train.loop.engine import open_process_group
-    from components.train.loop.steps import Run
+    from components.train.loop.steps import TrainingLoop
     from components.train.metrics import write_lines
-    from components.train.parameters import Attempt
+    from components.train.parameters import TrainingRequest
 
-    attempt = Attempt.model_validate_json(Path(arguments[0]).read_bytes())
+    attempt = TrainingRequest.model_validate_json(Path(arguments[0]).read_bytes())
     try:
         with open_process_group():
-            run = Run(attempt)
+            run = TrainingLoop(attempt)
             lines = make_steps(run)
             if run.rank == 0:
                 write_lines(attempt.metrics, lines)
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def make_steps(run: "Run") -> "list[Line]":
+def make_steps(run: "TrainingLoop") -> "list[Line]":
     """The lines of as many steps as are worth timing; all ranks make the same number."""
     from components.train.planning.profile import FEWEST, SECONDS, WARM_UP
 

@@ -9,7 +9,7 @@ import typer
 from components.errors import MartletError
 from infra.deploy.cluster import FOLDER, installation
 from infra.deploy.cluster.cluster import Cluster
-from infra.deploy.cluster.configuration import Shape
+from infra.deploy.cluster.configuration import ClusterShape
 from infra.settings import Settings
 
 app = typer.Typer(
@@ -32,12 +32,12 @@ def install() -> None:
 @app.command()
 def start(
     folder: Folder = FOLDER_OF_THIS_CLONE,
-    nodes: Annotated[int, typer.Option(min=1, max=32)] = Shape.nodes,
-    cpus: Annotated[int, typer.Option(min=1, help="of a node")] = Shape.cpus,
-    gpus: Annotated[int, typer.Option(min=0, help="of a node")] = Shape.gpus,
+    nodes: Annotated[int, typer.Option(min=1, max=32)] = ClusterShape.nodes,
+    cpus: Annotated[int, typer.Option(min=1, help="of a node")] = ClusterShape.cpus,
+    gpus: Annotated[int, typer.Option(min=0, help="of a node")] = ClusterShape.gpus,
 ) -> None:
     """Start it, or leave it alone where it lives."""
-    cluster = Cluster(folder, Shape(nodes=nodes, cpus=cpus, gpus=gpus))
+    cluster = Cluster(folder, ClusterShape(nodes=nodes, cpus=cpus, gpus=gpus))
     cluster.start()
     print_environment(cluster)
     typer.echo(NEXT_STEP, err=True)
@@ -46,13 +46,13 @@ def start(
 @app.command()
 def stop(folder: Folder = FOLDER_OF_THIS_CLONE) -> None:
     """End its jobs and its daemons."""
-    Cluster(folder, Shape()).stop()
+    Cluster(folder, ClusterShape()).stop()
 
 
 @app.command()
 def status(folder: Folder = FOLDER_OF_THIS_CLONE) -> None:
     """Show its nodes and its queue."""
-    cluster = Cluster(folder, Shape())
+    cluster = Cluster(folder, ClusterShape())
     if cluster.configuration.exists():
         typer.echo(cluster.command("sinfo", "--Node", "--long") + cluster.command("squeue"))
     else:
@@ -62,7 +62,7 @@ def status(folder: Folder = FOLDER_OF_THIS_CLONE) -> None:
 @app.command()
 def env(folder: Folder = FOLDER_OF_THIS_CLONE) -> None:
     """Print what the shell must know: eval "$(… env)"."""
-    print_environment(Cluster(folder, Shape()))
+    print_environment(Cluster(folder, ClusterShape()))
 
 
 def print_environment(cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from components.errors import ParameterError, ServiceError
 from infra.deploy.cluster import CONFIGURATION
 from infra.deploy.cluster.claims import claim, release
-from infra.deploy.cluster.configuration import Place, Shape, configuration_files
+from infra.deploy.cluster.configuration import ClusterShape, Place, configuration_files
 from infra.deploy.cluster.installation import PATH, need_programs, slurm_version
 from infra.deploy.cluster.members import Member, end, members
 
@@ -41,7 +41,7 @@ SLURMS_OWN = ("slurmd", "slurmstepd")
 class Cluster:
     """Slurm's daemons as processes of this user, on loopback, their state below one folder."""
 
-    def __init__(self, folder: Path, shape: Shape) -> None:
+    def __init__(self, folder: Path, shape: ClusterShape) -> None:
         """Starts nothing. Raises `ParameterError` where Slurm could not read the folder's path."""
         self.folder = folder.absolute()
         self.shape = shape
