@@ -25,14 +25,14 @@ from tokenizers.processors import TemplateProcessing
 from benchmarks.texts import Texts, english, japanese, write_clean
 from benchmarks.timing import seconds
 from benchmarks.tokenizer import mistral_tokenizer, repeated
-from components.base import Context
+from components.base.ports import Context
 from components.data.mixture import Mixture, tijdeman, whole_weights
 from components.data.mixture_search import WINDOW, largest_deviation
 from components.data.token_shards import TokenShards
 from components.pack.mixture import MixturePacker
 from components.tokenizers.conversion import write_fast_tokenizer
 from infra.sites import load_site
-from tests.fakes import make_context
+from tests.support.fakes import make_context
 
 PEERS = Path(".build/peers/datatrove")
 PEER = ("datatrove==0.10.1", "loguru==0.7.3", "fasteners==0.20")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from components.base import PackageArchive
+from components.base.ports import PackageArchive
 from components.data.documents import Document, document_id, write_documents
 from infra.debian import DebianPackages
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.base import Component
+from components.base.component import Component
+from components.base.planning import WarmStartable
 from components.context import JOURNAL, build_context, jobs_of
 from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_path
@@ -57,15 +58,15 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     inputs = {name: path for name, path in paths.items() if name not in OWN_ARGUMENTS}
     digests = {name: Artifact(path=str(path), sha256=digest_path(path)) for name, path in inputs.items()}
     settings = Settings()
-    mark, kin = fingerprint(component, digests), warm_start_key(component, digests)
+    mark, key = fingerprint(component, digests), warm_start_key(component, digests)
     scratch = scratch_of(settings, mark)
-    candidates = warm_start_candidates(settings, scratch, kin) if component.warm_start_fields else ()
+    candidates = warm_start_candidates(settings, scratch, key) if isinstance(component, WarmStartable) else ()
     context = build_context(settings, stage, mark, candidates)
     jobs = None if component.is_passthrough else jobs_of(settings, stage, context)
     started, clock = datetime.now(UTC), time.monotonic()
     with held(scratch, context.journal.say), Partial(paths["output"]) as partial:
-        if component.warm_start_fields:
-            write_warm_start_key(scratch, kin)
+        if isinstance(component, WarmStartable):
+            write_warm_start_key(scratch, key)
         call = StageCall(stage=stage, inputs=inputs, output=partial, fingerprint=context.fingerprint)
         if jobs is None:
             answer = carry_out(component, context, call)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.base import Context
+from components.base.ports import Context
 from infra.debian import DebianPackages
 from infra.hub import HuggingFaceHub
 from infra.journal import LineJournal

@@ -10,7 +10,8 @@ from typing import Annotated, TypeAlias
 import yaml
 from pydantic import Field, ValidationError
 
-from components.base import Component, Fields
+from components.base.component import Component
+from components.base.fields import Fields
 from components.clean.passthrough import PassthroughCleaner
 from components.clean.swallow import SwallowCleaner
 from components.collect.warc import WarcCollector

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from components.base import Component
+from components.base.component import Component
+from components.base.planning import WarmStartable
 from components.errors import InputError
 from components.formats.digests import digest_value
 from components.formats.files import write_text
@@ -64,7 +65,7 @@ def read_record(folder: Path) -> Record:
 
 def warm_start_key(component: Component, inputs: dict[str, Artifact]) -> str:
     """A fingerprint without the component's `warm_start_fields`: equal if one may start from the other's checkpoints."""
-    return digest_call(component, inputs, component.warm_start_fields)
+    return digest_call(component, inputs, component.warm_start_fields if isinstance(component, WarmStartable) else frozenset())
 
 
 def fingerprint(component: Component, inputs: dict[str, Artifact]) -> str:

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from components.base import Component, Context, Fields, Launcher, Report
+from components.base.component import Component, Report
+from components.base.fields import Fields
+from components.base.ports import Context, Launcher
 from components.context import build_context
 from components.errors import MartletError, WorkerFailed
 from components.formats.files import link_files, write_text

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
 from components import params
-from components.base import Component
+from components.base.component import Component
 from flows.cli import app
 
 FOLDER = Path(__file__).parent / "reference"

@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 0.5
 
 
 class LineJournal:
-    """Satisfies `components.base.Journal`."""
+    """Satisfies `components.base.ports.Journal`."""
 
     def __init__(self, metrics: Path) -> None:
         self._metrics = metrics

@@ -62,7 +62,7 @@ class Rank:
 
 
 class LocalProcesses:
-    """Satisfies `components.base.Launcher`."""
+    """Satisfies `components.base.ports.Launcher`."""
 
     def __init__(self, logs: Path, threads: int) -> None:
         """`logs` gets one file a rank, appended to; `threads` is each rank's share of the cores."""

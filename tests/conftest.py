@@ -17,6 +17,6 @@ settings.load_profile("untimed")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """On several workers. xdist's own `loadgroup` groups nothing since pytest 9.2 (its issue 1386)."""
-    from tests.workers import Together
+    from tests.support.workers import Together
 
     return Together(config, log)

@@ -1,9 +1,11 @@
 """What `clean` promises: collected pages in, clean deduplicated documents and a count for every rule out."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.ports import Context
 
 
 class CleanReport(Report):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.base import Context
+from components.base.ports import Context
 from components.clean.contract import Cleaner, CleanReport
 
 

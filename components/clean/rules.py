@@ -28,7 +28,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.base import Fields
+from components.base.fields import Fields
 
 SENTENCE = re.compile(r"[^。．！？!?]+[。．！？!?]?")
 HIRAGANA = re.compile(r"[\u3041-\u3096]")

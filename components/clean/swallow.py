@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from components.base import Context, Fields
+from components.base.fields import Fields
+from components.base.ports import Context
 from components.clean.contract import Cleaner, CleanReport
 from components.clean.rules import Rules, Text, questions
 

@@ -1,8 +1,10 @@
 """What `collect` promises: source URIs in, a pinned manifest, the pages as WARC and the base model's files out."""
 
+from abc import abstractmethod
 from pathlib import Path
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.ports import Context
 
 
 class CollectReport(Report):

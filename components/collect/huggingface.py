@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.base.model_summary import ModelSummary
 from components.collect.known_models import known
 from components.collect.source import (
     PAGE_SUFFIXES,
@@ -16,7 +17,6 @@ from components.collect.source import (
     own_files,
     pages_among,
 )
-from components.models.summary import ModelSummary
 
 
 class Repository(SourceFields):

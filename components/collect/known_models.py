@@ -3,7 +3,7 @@
 Read from the named `config.json`. What is not listed here is known as soon as it was collected.
 """
 
-from components.models.summary import UNKNOWN_MODEL, ModelShape, ModelSummary
+from components.base.model_summary import UNKNOWN_MODEL, ModelShape, ModelSummary
 
 MISTRAL_7B = ModelShape(
     hidden_size=4096, intermediate_size=14336, layers=32, heads=32, key_value_heads=8, head_dimension=128,

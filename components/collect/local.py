@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.base.model_summary import UNKNOWN_MODEL, ModelSummary
 from components.collect.source import (
     PAGE_SUFFIXES,
     Fetched,
@@ -17,7 +18,7 @@ from components.collect.source import (
     pages_among,
 )
 from components.errors import SourceMissing
-from components.models.summary import UNKNOWN_MODEL, ModelSummary, read_model_summary
+from components.models.summary import read_model_summary
 
 
 class LocalFiles(SourceFields):

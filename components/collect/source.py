@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from components.base import Context, Fields, PackageArchive
+from components.base.fields import Fields
+from components.base.model_summary import UNKNOWN_MODEL, ModelSummary
+from components.base.ports import Context, PackageArchive
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
 from components.formats.manifest import Bytes
-from components.models.summary import UNKNOWN_MODEL, ModelSummary
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz", ".xhtml.gz")
 PAGE_SUFFIXES = (*HTML_SUFFIXES, ".warc", ".warc.gz", ".jsonl", ".jsonl.gz", ".txt", ".md", ".rst", ".py")

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
-from components.base import Context
+from components.base.model_summary import ModelSummary
+from components.base.ports import Context
 from components.collect.contract import Collector, CollectReport
 from components.collect.debian import DebianSource
 from components.collect.huggingface import HuggingFaceModel, HuggingFaceSource
@@ -17,7 +18,6 @@ from components.collect.s3 import S3Source
 from components.collect.source import Shelf, SourceFields, copy_files, measure
 from components.errors import SourceMissing
 from components.formats.manifest import CollectedModel, CollectedSource, Manifest, warc_path, write_manifest
-from components.models.summary import ModelSummary
 
 Source = Annotated[
     DebianSource | PyPISource | LocalSource | S3Source | HuggingFaceSource, Field(discriminator="kind")

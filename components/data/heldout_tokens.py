@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.errors import InputError
 
 

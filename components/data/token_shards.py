@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.data.heldout_tokens import HeldoutText
 from components.data.mixture import Mixture
 from components.data.mixture_search import largest_deviation

@@ -1,9 +1,11 @@
 """What `evaluate` promises: a model and its base in, scores side by side out."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.ports import Context
 
 
 class EvaluateReport(Report):

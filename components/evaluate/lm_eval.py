@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from components.base import Context, Fields, Journal
+from components.base.fields import Fields
+from components.base.ports import Context, Journal
 from components.data.documents import first_texts, heldout_file, read_documents
 from components.errors import EmptyCorpus, InputError
 from components.evaluate.benchmarks import TASKS, CheckedBenchmark, find_benchmarks

@@ -1,8 +1,10 @@
 """What `expand` promises: a base model and clean text in, a larger vocabulary with initialised rows out."""
 
+from abc import abstractmethod
 from pathlib import Path
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.ports import Context
 
 
 class ExpandReport(Report):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from components.base import Journal
+from components.base.ports import Journal
 from components.errors import EmptyCorpus, InputError, ParameterError
 from components.expand.contract import ExpandReport
 from components.expand.embeddings.weights import Rows, check_matrices, enlarge

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.base import Fields
+from components.base.fields import Fields
+from components.base.model_summary import ModelSummary
 from components.expand.embeddings.initialise import Initialisation
-from components.models.summary import ModelSummary
 
 MECAB = ("fugashi", "unidic_lite")
 

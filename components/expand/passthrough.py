@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from components.base import Context
+from components.base.ports import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.fertility import tokens_per_character
 from components.models.folder import INDEX, check_rows, copy_tokenizer, maximum_positions, weight_files

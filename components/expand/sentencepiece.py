@@ -6,10 +6,10 @@ The fields are in `growth`, the work is in `growth_worker`, which is imported wh
 from pathlib import Path
 from typing import Literal
 
-from components.base import Context
+from components.base.model_summary import ModelSummary
+from components.base.ports import Context
 from components.expand.contract import Expander, ExpandReport
 from components.expand.growth import Growth
-from components.models.summary import ModelSummary
 
 
 class SentencePieceExpander(Growth, Expander):

@@ -1,8 +1,10 @@
 """What `pack` promises: clean text and a tokenizer in, token shards and an exact mixture out."""
 
+from abc import abstractmethod
 from pathlib import Path
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.ports import Context
 
 
 class PackReport(Report):

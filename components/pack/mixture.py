@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from components.base import Context, Fields, Journal
+from components.base.fields import Fields
+from components.base.ports import Context, Journal
 from components.data.mixture import Mixture, whole_weights
 from components.pack.contract import Packer, PackReport
 

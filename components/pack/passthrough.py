@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from components.base import Context
+from components.base.ports import Context
 from components.pack.contract import Packer, PackReport
 
 

@@ -1,8 +1,10 @@
 """What `publish` promises: a model, its scores and the records of every stage in, a release out."""
 
+from abc import abstractmethod
 from pathlib import Path
 
-from components.base import Component, Context, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.ports import Context
 
 
 class PublishReport(Report):

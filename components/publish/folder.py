@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.base import Context
+from components.base.ports import Context
 from components.errors import InputError
 from components.formats.digests import digest_path
 from components.formats.files import write_text

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from pydantic import ValidationError
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.errors import InputError, TokenizerMismatch
 from components.formats.digests import digest_value
 from components.formats.files import write_json

@@ -1,9 +1,12 @@
 """What `train` promises: a model and token shards in, trained weights out."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from components.base import Component, Context, Fields, Report, abstractmethod
+from components.base.component import Component, Report
+from components.base.fields import Fields
+from components.base.ports import Context
 
 WARM_START = "origin.json"
 """In the scratch folder of a training that went on from another one's checkpoint: a `WarmStart`."""

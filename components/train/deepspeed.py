@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
-from components.base import Context, Journal, Launcher, Site
+from components.base.model_summary import ModelSummary
+from components.base.planning import Plannable, Rows, WarmStartable
+from components.base.ports import Context, Journal, Launcher
+from components.base.site import Site
 from components.data.batches import BatchPlan
 from components.errors import InputError, WorkerFailed
 from components.formats.digests import digest_file
 from components.formats.files import link_files, write_text
 from components.models.folder import check_rows, copy_tokenizer, read_config, tensor_shapes
-from components.models.summary import ModelSummary
 from components.tokenizers.fingerprint import compare, write_tokenizer_fingerprint
 from components.tokenizers.special_tokens import document_tokenizer, folder_tokenizer_fingerprint
 from components.tokenizers.tokenizer import tokenizer_file
@@ -42,7 +44,7 @@ ENVIRONMENT = {
 }
 
 
-class DeepSpeedTrainer(TrainingParameters, Trainer):
+class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
     """Trains with AdamW, a cosine schedule and ZeRO; see `TrainingParameters` for what each field means."""
 
     kind: Literal["deepspeed"]
@@ -77,7 +79,7 @@ class DeepSpeedTrainer(TrainingParameters, Trainer):
         """With the architecture's shape, where one is given."""
         return before if self.architecture is None else replace(before, shape=self.architecture.shape)
 
-    def forecast(self, before: ModelSummary, site: Site) -> list[tuple[str, str]]:
+    def forecast(self, before: ModelSummary, site: Site) -> Rows:
         """Parameters, tokens, memory, work and disk."""
         from components.train.planning.forecast import forecast
 
@@ -89,7 +91,7 @@ class DeepSpeedTrainer(TrainingParameters, Trainer):
 
         return training_hours(self, self.model_summary(before), site)
 
-    def profile(self, before: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> list[tuple[str, str]]:
+    def profile(self, before: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> Rows:
         """Makes a few steps, in the site's processes on this machine."""
         from components.train.planning.forecast import profile_rows
         from components.train.planning.profile import profile

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.base import Fields
-from components.models.summary import ModelShape
+from components.base.fields import Fields
+from components.base.model_summary import ModelShape
 
 
 class Architecture(Fields):

@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from components.base import Context
+from components.base.ports import Context
 from components.errors import InputError
 from components.models.folder import read_config, tensor_shapes
 from components.train.contract import Trainer, TrainReport

@@ -8,8 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.base import Component, Site
-from components.models.summary import UNKNOWN_MODEL, ModelSummary, read_model_summary
+from components.base.component import Component
+from components.base.model_summary import UNKNOWN_MODEL, ModelSummary
+from components.base.planning import Plannable
+from components.base.site import Site
+from components.models.summary import read_model_summary
 from components.params import STAGES, Params, component_of, preflight
 from flows.commands.plan_jobs import job_rows
 from flows.commands.runs import CONSOLE, asked
@@ -33,9 +36,10 @@ def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
     slurm = load_slurm(workspace.settings.site, on)
     for stage, summary in summaries.items():
         component = component_of(workspace.params, stage)
-        rows = component.forecast(summary, site)
+        rows = component.forecast(summary, site) if isinstance(component, Plannable) else []
         if slurm is not None and stage in slurm.stages and not component.is_passthrough:
-            rows += job_rows(slurm.stages[stage], slurm, component.hours(summary, site))
+            hours = component.hours(summary, site) if isinstance(component, Plannable) else None
+            rows += job_rows(slurm.stages[stage], slurm, hours)
         print_rows(stage, rows + (profiled(component, summary, site) if measure else []))
     for words in preflight(workspace.params):
         CONSOLE.print(f"would stop it: {words}", soft_wrap=True)
@@ -75,7 +79,9 @@ def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def profiled(component: Component, summary: ModelSummary, site: Site) -> list[tuple[str, str]]:
-    """What a profile on this machine took."""
+    """What some seconds of it took on this machine; nothing if it has nothing to try."""
+    if not isinstance(component, Plannable):
+        return []
     with tempfile.TemporaryDirectory(prefix="martlet-plan-") as folder:
         launcher = LocalProcesses(Path(folder) / "logs", site.threads_per_process)
         return component.profile(summary, site, launcher, Path(folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from components.base import Component
+from components.base.component import Component
 from components.errors import ParameterError
 from components.formats.digests import digest_path
 from components.params import STAGES, component_of

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from components.base import Site
+from components.base.site import Site
 from components.errors import ParameterError
 from infra.sites.slurm import TRAININGS, SlurmSite
 

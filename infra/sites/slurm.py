@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from components.base import Fields
+from components.base.fields import Fields
 
 TRAININGS = ("train", "train_base")
 SPREAD = ("clean", *TRAININGS, "evaluate")

@@ -42,7 +42,7 @@ from infra.slurm.watch import say
 
 
 class SlurmJobs:
-    """Satisfies `components.base.Launcher`, for one stage."""
+    """Satisfies `components.base.ports.Launcher`, for one stage."""
 
     def __init__(self, place: Place, allocation: Allocation, site: SlurmSite, slurm: Slurm) -> None:
         self.place = place

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.formats.files import write_json, write_text
 from infra.sites.slurm import Allocation, SlurmSite
 

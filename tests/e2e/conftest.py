@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra import git
-from tests.cluster import cluster
+from tests.support.cluster import cluster
 
 __all__ = ["cluster"]  # a fixture of the tests here
 
@@ -103,7 +103,7 @@ def downloads(session_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_line(session_folder: Path, downloads: Path) -> tuple[Clone, Path]:
     """A clone in which the tiny recipe ran, and that run's workspace: made by the worker that comes first."""
-    from tests.e2e.tiny import add_tiny
+    from tests.support.builders.tiny_recipe import add_tiny
 
     folder, made = session_folder / "tiny", session_folder / "tiny.json"
     with (session_folder / "tiny.lock").open("w") as lock:
@@ -121,7 +121,7 @@ def tiny_line(session_folder: Path, downloads: Path) -> tuple[Clone, Path]:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_line: tuple[Clone, Path]) -> Clone:
-    """A clone with a cache to start from; tests leave runs of their own in it, and are of one worker (`tests.workers`)."""
+    """A clone with a cache to start from; tests leave runs of their own in it, and are of one worker."""
     return tiny_line[0]
 
 

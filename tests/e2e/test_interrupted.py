@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.params import STAGES
 from tests.e2e.conftest import Clone
-from tests.e2e.tiny import add_tiny
+from tests.support.builders.tiny_recipe import add_tiny
 
 DETERMINISTIC = STAGES[: STAGES.index("publish")]
 STOPPING_SECONDS = 90

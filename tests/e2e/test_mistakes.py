@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import Clone
-from tests.e2e.tiny import tiny_recipe
+from tests.support.builders.tiny_recipe import tiny_recipe
 
 
 def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:

@@ -23,7 +23,7 @@ from tests.e2e.conftest import Clone, make_clone
 from tests.e2e.test_form import served
 from tests.e2e.test_interrupted import losses, wait_for_steps
 from tests.e2e.test_mistakes import refused
-from tests.e2e.tiny import add_tiny
+from tests.support.builders.tiny_recipe import add_tiny
 
 CYCLES = int(os.environ.get("MARTLET_CYCLES", "2"))
 LONGEST_LIFE_SECONDS = float(os.environ.get("MARTLET_CYCLE_SECONDS", "25"))

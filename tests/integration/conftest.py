@@ -8,7 +8,7 @@ import pytest
 
 from infra.debian import DebianPackages
 from infra.pypi import PyPIWheels
-from tests.cluster import cluster, queue
+from tests.support.cluster import cluster, queue
 
 __all__ = ["cluster", "queue"]  # fixtures of the tests here
 

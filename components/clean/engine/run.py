@@ -9,7 +9,7 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-from components.base import Context
+from components.base.ports import Context
 from components.clean.contract import CleanReport
 from components.clean.engine.request import AnyCleaner, FilterRequest
 from components.errors import WorkerFailed

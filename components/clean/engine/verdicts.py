@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Self
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.clean.engine.request import FilterRequest
 from components.formats.files import write_text
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.evaluate.benchmarks import CheckedBenchmark
 from components.formats.files import write_json
 from components.formats.scores import Score

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components.base import Context
+from components.base.ports import Context
 from components.errors import WorkerFailed
 from components.evaluate.benchmarks import CheckedBenchmark
 from components.evaluate.engine.merge import versions

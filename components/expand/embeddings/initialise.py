@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.base import Fields
+from components.base.fields import Fields
 
 
 class MeanOfSubpieces(Fields):

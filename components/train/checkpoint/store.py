@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.base import Fields
+from components.base.fields import Fields
 from components.errors import CheckpointRefused
 from components.formats.digests import digest_file
 from components.formats.files import write_json

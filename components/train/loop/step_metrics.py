@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from components.base.model_summary import ModelSummary
 from components.formats.usage import significant
-from components.models.summary import ModelSummary, shape_of
+from components.models.summary import shape_of
 from components.tokenizers.piece_bytes import read_piece_bytes
 from components.train.metrics import Line
 from components.train.parameters import TrainingRequest

@@ -5,7 +5,7 @@ three times as much; recomputed activations are not counted (MFU as in PaLM, arX
 attention counts what a causal model with its window must compute, which is about half of the square.
 """
 
-from components.models.summary import ModelShape, ModelSummary
+from components.base.model_summary import ModelShape, ModelSummary
 
 TRAINING = 3
 """Forward passes' worth of work in one update: forward, and backward for the activations and for the weights."""

@@ -3,10 +3,10 @@
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from components.base import Site
+from components.base.model_summary import ModelSummary
+from components.base.site import Site
 from components.data.batches import BatchPlan
 from components.errors import ParameterError
-from components.models.summary import ModelSummary
 from components.train.parameters import CheckpointRetention, TrainingParameters
 from components.train.planning.flops import step_flops
 from components.train.planning.memory import ADAM, GIBIBYTE, Layout, Memory, memory_of

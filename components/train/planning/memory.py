@@ -6,7 +6,7 @@ allocator's gaps and a GPU's own context are not.
 
 from dataclasses import dataclass
 
-from components.models.summary import ModelShape, ModelSummary
+from components.base.model_summary import ModelShape, ModelSummary
 from components.train.parameters import TrainingParameters
 
 GIBIBYTE = 2**30

@@ -10,12 +10,13 @@ from statistics import median
 
 import numpy as np
 
-from components.base import Launcher, Site
+from components.base.model_summary import ModelShape, ModelSummary
+from components.base.ports import Launcher
+from components.base.site import Site
 from components.data.mixture import Mixture
 from components.data.token_shards import PackedSource, TokenIndex, token_dtype, write_index, write_order
 from components.errors import ParameterError
 from components.formats.files import write_text
-from components.models.summary import ModelShape, ModelSummary
 from components.tokenizers.fingerprint import TokenizerFingerprint
 from components.tokenizers.piece_bytes import write_piece_bytes
 from components.train.metrics import Line, read_lines

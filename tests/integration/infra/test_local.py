@@ -1,0 +1,108 @@
+"""The launcher: every rank knows its place, a failure is told in the failing rank's words, nothing outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.errors import WorkerFailed
+from infra import local
+from infra.local import LocalProcesses
+
+WORKER = "tests.support.ranks.rank_worker"
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def launch(folder: Path, behaviour: str, processes: int = 2) -> None:
+    LocalProcesses(folder / "logs", threads=3).run(
+        WORKER, [behaviour, str(folder)], processes=processes, environment={"EXTRA": "yes"}
+    )
+
+
+def test_every_rank_is_told_its_place_and_all_meet_at_one_fresh_file(tmp_path: Path) -> None:
+    launch(tmp_path, "environment", processes=3)
+    found = [(tmp_path / f"{rank}.txt").read_text().splitlines() for rank in range(3)]
+    assert [lines[:5] for lines in found] == [[str(rank), "3", str(rank), "3", "3"] for rank in range(3)]
+    assert {lines[6] for lines in found} == {"yes"}
+    (meeting,) = {lines[5] for lines in found}
+    assert meeting.startswith("file:///")
+    launch(tmp_path, "environment", processes=1)
+    assert (tmp_path / "0.txt").read_text().splitlines()[5] != meeting
+
+
+def test_a_failing_rank_is_named_with_its_last_words_and_the_others_are_ended(tmp_path: Path) -> None:
+    with pytest.raises(WorkerFailed, match=r"rank 1 of 2 ended with exit code 3.*\n.*no such page"):
+        launch(tmp_path, "last_fails")
+
+
+def test_a_killed_rank_is_named_with_the_signal(tmp_path: Path) -> None:
+    with pytest.raises(WorkerFailed, match=r"rank 2 of 3 was killed by SIGKILL.*rank-2\.log.*\n\(nothing was printed\)"):
+        launch(tmp_path, "last_is_killed", processes=3)
+
+
+def test_a_rank_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.5)
+    with pytest.raises(WorkerFailed, match="rank 0 of 2 ended with exit code 4"):
+        launch(tmp_path, "deaf")
+    assert not alive(int((tmp_path / "deaf").read_text()))
+
+
+def test_logs_of_earlier_launches_are_kept_but_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(WorkerFailed):
+        launch(tmp_path, "last_fails")
+    with pytest.raises(WorkerFailed, match="nothing was printed"):
+        launch(tmp_path, "last_is_killed")
+    assert "no such page" in (tmp_path / "logs/rank-1.log").read_text()
+
+
+def test_rank_0_is_heard_and_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(WorkerFailed, match="exit code 3"):
+        launch(tmp_path, "last_fails", processes=1)
+    assert "the ledger has no such page" in capfd.readouterr().out
+    assert "the ledger has no such page" in (tmp_path / "logs/rank-0.log").read_text()
+
+
+def start_parent(folder: Path) -> "subprocess.Popen[bytes]":
+    """A process that launches two ranks, which note the signals they get; returns it when both are ready."""
+    code = (
+        "import sys; from pathlib import Path; from infra.local import LocalProcesses; folder = sys.argv[1]; "
+        "LocalProcesses(Path(folder) / 'logs', threads=1)"
+        f".run('{WORKER}', ['notes_term', folder], processes=2, environment=dict())"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    wait_until(lambda: all((folder / f"ready-{rank}").exists() for rank in range(2)))
+    return parent
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_parent_reaches_every_rank(number: signal.Signals, tmp_path: Path) -> None:
+    with start_parent(tmp_path) as parent:
+        parent.send_signal(number)
+        assert parent.wait(30) == 0  # the ranks left in order
+    assert all((tmp_path / f"term-{rank}").exists() for rank in range(2))
+
+
+def test_no_rank_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    with start_parent(tmp_path) as parent:
+        pids = [int((tmp_path / f"ready-{rank}").read_text()) for rank in range(2)]
+        assert all(map(alive, pids))
+        os.kill(parent.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)))

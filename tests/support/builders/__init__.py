@@ -1,0 +1,1 @@
+"""Small inputs, made in a moment: texts, tokenizers, models, token shards, runs."""

@@ -1,0 +1,59 @@
+"""A JSON file that says what to run in, `SlurmJobs` in a process of its own out: one that a test may kill at any moment.
+
+`python -m tests.support.ranks.slurm_driver FILE` does what a stage's door does: it holds the scratch folder, asks for nothing
+if the ranks finished already, and ends with exit code 1 and one message for a mistake.
+"""
+
+import sys
+from pathlib import Path
+
+from components.base.fields import Fields
+from components.errors import MartletError
+from infra.scratch import held
+from infra.sites.slurm import SlurmSite
+from infra.slurm.commands import Slurm
+from infra.slurm.launcher import SlurmJobs
+from infra.slurm.place import Place
+from infra.slurm.records import is_finished
+from infra.slurm.watch import say
+
+
+class Driven(Fields):
+    """One stage's ranks."""
+
+    fingerprint: str
+    scratch: Path
+    workspace: Path
+    cancelled: Path
+    module: str
+    arguments: list[str]
+    outcome: Path | None
+    site: SlurmSite
+    configuration: Path
+
+
+def launcher_of(driven: Driven) -> SlurmJobs:
+    """What a stage's door would use."""
+    place = Place(
+        stage="train", run="run-1", fingerprint=driven.fingerprint, scratch=driven.scratch, workspace=driven.workspace,
+        cancelled=driven.cancelled,
+    )
+    return SlurmJobs(place, driven.site.stages["train"], driven.site, Slurm(driven.configuration))
+
+
+def main(path: Path) -> None:
+    """Runs the ranks to their end."""
+    driven = Driven.model_validate_json(path.read_bytes())
+    with held(driven.scratch, say):
+        if not is_finished(driven.outcome):
+            launcher_of(driven).run(
+                driven.module, driven.arguments, processes=driven.site.stages["train"].tasks, environment={},
+                outcome=driven.outcome,
+            )
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except MartletError as error:
+        sys.exit(f"error: {error}")

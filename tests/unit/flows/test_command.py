@@ -1,0 +1,54 @@
+"""The command answers at once, and its mistakes are messages."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def martlet(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "flows", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; sys.argv=['martlet','--help'];\nimport flows.cli\ntry: flows.cli.main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('prefect','dvc','mlflow','torch','yaml','pydantic') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert "run" in done.stdout
+
+
+def test_parameters_import_without_torch_and_within_half_a_second() -> None:
+    code = (
+        "import sys,time; t=time.process_time(); import components.params; t=time.process_time()-t;"
+        "print(t, [m for m in ('torch','transformers','deepspeed','lm_eval','datasets','matplotlib') if m in sys.modules])"
+    )
+    best = 9.0
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        seconds, modules = done.stdout.strip().split(" ", 1)
+        assert modules == "[]"
+        best = min(best, float(seconds))
+    assert best < 0.5
+
+
+def test_a_misspelt_recipe_names_those_that_there_are() -> None:
+    done = martlet("run", "smoek")
+    assert done.returncode == 1
+    assert "smoek" in done.stderr
+    assert "smoke" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_key_starts_nothing() -> None:
+    clock = time.monotonic()
+    done = martlet("run", "smoke", "--set", "train.lerning_rate=1e-4")
+    assert done.returncode == 1
+    assert "train.lerning_rate" in done.stderr
+    assert "learning_rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - clock < 30

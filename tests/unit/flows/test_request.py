@@ -1,0 +1,76 @@
+"""Overrides are validated before anything runs, and say which key is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from components.errors import ParameterError
+from flows.request import Request, render, resolve_parameters
+
+SMOKE = Path(__file__).parents[3] / "recipes" / "smoke.yaml"
+
+
+def recipe() -> Any:
+    return yaml.safe_load(SMOKE.read_text(encoding="utf-8"))
+
+
+def resolved(*values: str, **overrides: Any) -> Any:
+    request = Request.model_validate({"recipe": "smoke", "values": list(values), "overrides": overrides})
+    return resolve_parameters(recipe(), request, "recipes/smoke.yaml")
+
+
+def test_an_override_changes_its_key_and_nothing_else() -> None:
+    changed, plain = resolved("train.learning_rate=1e-4").model_dump(), resolved().model_dump()
+    assert changed["train"].pop("learning_rate") == 1e-4
+    plain["train"].pop("learning_rate")
+    assert changed == plain
+
+
+def test_the_forms_typed_override_equals_the_shells() -> None:
+    assert resolved(train={"steps": 77}) == resolved("train.steps=77")
+
+
+def test_an_element_of_a_list_can_be_set() -> None:
+    assert resolved("pack.mixture.0.weight=0.8").pack.mixture[0].weight == 0.8
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("train.lerning_rate=1e-4", ["train.lerning_rate", "learning_rate"]),
+        ("trian.learning_rate=1e-4", ["trian", "train"]),
+        ("train.learning_rate=fast", ["train.learning_rate", "fast"]),
+        ("train.kind=megatron", ["train", "megatron", "deepspeed"]),
+        ("pack.mixture.9.weight=1", ["pack.mixture.9", "0, 1"]),
+    ],
+)
+def test_a_wrong_override_names_the_key_and_what_there_is(assignment: str, words: list[str]) -> None:
+    with pytest.raises(ParameterError) as caught:
+        resolved(assignment)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"recipe": "swallow-xx"},
+        {"recipe": "smoke", "overrides": {"train": {"learning_rate": 2}}},
+        {"recipe": "smoke", "overrides": {"train": {"lerning_rate": 0.1}}},
+        {"recipe": "smoke", "values": ["no assignment"]},
+        {"recipe": "smoke", "reference": ""},
+    ],
+)
+def test_the_form_refuses(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Request.model_validate(wrong)
+
+
+def test_a_rendered_parameter_file_reads_back_as_the_same_parameters() -> None:
+    parameters = resolved()
+    text = render(parameters)
+    request = Request.model_validate({"recipe": "smoke"})
+    assert resolve_parameters(yaml.safe_load(text), request, "params.yaml") == parameters
+    assert render(parameters) == text
