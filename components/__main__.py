@@ -77,8 +77,8 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         usage = None if jobs is None else jobs.usage(context.journal.metrics)
     record = Record(
         stage=stage,
-        kind=component.kind,  # type: ignore[attr-defined]
-        version=component.version,  # type: ignore[attr-defined]
+        kind=component.kind,
+        version=component.version,
         parameters=component.model_dump(mode="json"),
         inputs=digests,
         output=Artifact(path=str(paths["output"]), sha256=digest_path(paths["output"])),

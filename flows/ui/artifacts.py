@@ -21,7 +21,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.exceptions import PrefectHTTPStatusError
 
-from infra.journal import JOB_MARK, MARK
+from components.ranks.progress import read_progress
+from infra.journal import JOB_MARK
 
 INTERVAL_SECONDS = 5.0
 LONGEST_INTERVAL_SECONDS = 60.0
@@ -97,10 +98,9 @@ class PrefectArtifacts:
     def line(self, text: str) -> None:
         """Notes what a line of the stage says of progress or of its job; others are nothing to it."""
         page = self.page
-        if text.startswith(MARK):
-            step = json.loads(text[len(MARK) :])
-            page.percent, page.text = 100 * step["done"] / max(step["total"], 1), f"{step['done']:,} of {step['total']:,}"
-            page.text += f", {step['text']}" if step["text"] else ""
+        if progress := read_progress(text):
+            page.percent = 100 * progress.done / max(progress.total, 1)
+            page.text = f"{progress.done:,} of {progress.total:,}" + (f", {progress.text}" if progress.text else "")
             self._show_progress()
         elif text.startswith(JOB_MARK):
             said = json.loads(text[len(JOB_MARK) :])

@@ -6,7 +6,6 @@ leaves no end: the `heartbeat` file's time is the last that is known of it.
 """
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,9 +14,9 @@ from typing import Any, Literal
 
 from components.base.fields import Fields
 from components.formats.files import write_json, write_text
+from components.ranks.progress import last_done
 from infra.sites.slurm import Allocation, SlurmSite
 
-PROGRESS = re.compile(rb'^@progress \{"done": (\d+)', re.MULTILINE)
 LATE_SECONDS = 24 * 3600.0
 """How long a node's failures count."""
 LOG_BYTES = 1024 * 1024
@@ -135,8 +134,7 @@ def done_so_far(folder: Path) -> int:
         return 0
     with log.open("rb") as stream:
         stream.seek(max(log.stat().st_size - LOG_BYTES, 0))
-        found = PROGRESS.findall(stream.read())
-    return int(found[-1]) if found else 0
+        return last_done(stream.read())
 
 
 def failing_nodes(attempts: Sequence[Attempt], now: float) -> list[str]:

@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 
 from components.data.batches import BatchPlan
-from components.train.parameters import Kernels, TrainingParameters
+from components.train.parameters import TrainingParameters
+from components.train.request import Kernels
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""

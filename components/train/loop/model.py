@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, Mixtra
 
 from components.data.token_shards import TokenIndex
 from components.train.loop.kernels import check_kernels
-from components.train.parameters import Architecture, Kernels, TrainingParameters
+from components.train.parameters import Architecture, TrainingParameters
+from components.train.request import Kernels
 
 RMS_NORM_EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02

@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
     from components.train.loop.engine import open_process_group
     from components.train.loop.steps import TrainingLoop
-    from components.train.parameters import TrainingRequest
+    from components.train.request import TrainingRequest
 
     attempt = TrainingRequest.model_validate_json(Path(sys.argv[1]).read_bytes())
     eaten: list[torch.Tensor] = []
