@@ -13,7 +13,8 @@ import pytest
 from components.data.documents import Document, write_documents
 from components.data.token_shards import TokenShards
 from components.formats.digests import digest_folder
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.load import load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 from tests.support.builders.texts import JAPANESE, prose
 from tests.support.builders.tiny_training import SEQUENCE_LENGTH, attempt, packer, prepare, trainer, write_text_and_model
 from tests.support.fakes import make_context
