@@ -94,7 +94,7 @@ def predict(folder: Path) -> Any:
 def train(folder: Path) -> list[Any]:
     """A whole training; returns its lines of metrics."""
     from components.formats.files import write_text
-    from components.train.deepspeed import ENVIRONMENT
+    from components.train.environment import ENVIRONMENT
     from components.train.metrics import read_lines
     from components.train.planning.profile import make_attempt
 

@@ -27,21 +27,13 @@ from components.tokenizers.special_tokens import document_tokenizer, folder_toke
 from components.train.checkpoint import store
 from components.train.checkpoint.warm_start import read_warm_start, warm_start
 from components.train.contract import Trainer, TrainReport
+from components.train.environment import ENVIRONMENT
 from components.train.export_check import check_export
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
 from components.train.parameters import Kernels, Outcome, TrainingParameters, TrainingRequest
 
 if TYPE_CHECKING:
     from components.data.token_shards import TokenIndex
-
-ENVIRONMENT = {
-    # cuBLAS is deterministic only with a fixed workspace
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # FlashAttention's backward adds up in any order otherwise; torch's own switch does not reach it
-    "FLASH_ATTENTION_DETERMINISTIC": "1",
-    # on a CPU, page faults under large logits took 40 % of a step; huge pages save them
-    "THP_MEM_ALLOC_ENABLE": "1",
-}
 
 
 class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):

@@ -30,9 +30,9 @@ def main(arguments: list[str]) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from components.errors import MartletError
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import train
     from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
 
     disable_progress_bar()  # the journal has its own
     attempt = TrainingRequest.model_validate_json(Path(arguments[0]).read_bytes())

@@ -19,6 +19,7 @@ from components.errors import ParameterError
 from components.formats.files import write_text
 from components.tokenizers.fingerprint import TokenizerFingerprint
 from components.tokenizers.piece_bytes import write_piece_bytes
+from components.train.environment import ENVIRONMENT
 from components.train.metrics import Line, read_lines
 from components.train.parameters import Architecture, Kernels, TrainingParameters, TrainingRequest
 
@@ -47,8 +48,6 @@ class Profile:
 
 def profile(training: TrainingParameters, summary: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> Profile:
     """Makes a few steps on this machine. Raises `ParameterError` where the model is not known, `WorkerFailed` at a failure."""
-    from components.train.deepspeed import ENVIRONMENT
-
     steps = {"steps": WARM_UP + MOST, "warmup_steps": 1}
     attempt = make_attempt(training.model_copy(update=steps), summary, site, folder)
     write_text(folder / "attempt.json", attempt.model_dump_json())

@@ -17,10 +17,10 @@ def main(arguments: list[str]) -> int:
     """Makes the steps; returns the exit code."""
     prepare_deepspeed()
     from components.errors import MartletError
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import TrainingLoop
     from components.train.metrics import write_lines
     from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
 
     attempt = TrainingRequest.model_validate_json(Path(arguments[0]).read_bytes())
     try:

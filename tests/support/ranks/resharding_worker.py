@@ -15,8 +15,8 @@ SHARD_BYTES = 30_000
 
 def main(path: Path) -> None:
     """Goes through the attempts of the file."""
-    from components.train.loop.engine import open_process_group
     from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
 
     with open_process_group():
         for values in json.loads(path.read_text()):
