@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 from rich.console import Console
 
+from flows.artifacts import PageArtifact, PrefectArtifacts, key_of
 from flows.display import Display
-from flows.ui.artifacts import PageArtifact, PrefectArtifacts, key_of
 from infra.journal import JOB_MARK, MARK
 from infra.slurm.jobs import Job, State
 from infra.slurm.place import Place
