@@ -44,7 +44,7 @@ def figures() -> list[dict[str, Any]]:
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """Saves in three ways in turn, with an update in between."""
-    from components.train.loop.engine import open_process_group
+    from components.train.process_group import open_process_group
 
     with open_process_group():
         engine = built()

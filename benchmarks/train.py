@@ -30,7 +30,7 @@ def figures() -> Iterator[dict[str, Any]]:
         from components.train.loop.worker import prepare_deepspeed
 
         prepare_deepspeed()
-        from components.train.loop.engine import open_process_group
+        from components.train.process_group import open_process_group
 
         with open_process_group():
             yield from compare("fp32", Path(folder) / "fp32")
@@ -39,7 +39,7 @@ def figures() -> Iterator[dict[str, Any]]:
 
 def alone(folder: Path) -> None:
     """Makes this process the only rank, with the trainer's environment."""
-    from components.train.request import ENVIRONMENT
+    from components.train.environment import ENVIRONMENT
 
     rank = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     place = {"MARTLET_RENDEZVOUS": (folder / "rendezvous").as_uri(), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}

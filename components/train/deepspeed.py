@@ -23,18 +23,20 @@ from components.formats.files import link_files
 from components.models.folder import check_rows, copy_tokenizer, read_config, tensor_shapes
 from components.ranks.run import run_ranks
 from components.tokenizers.fingerprint import compare, write_tokenizer_fingerprint
+from components.tokenizers.load import tokenizer_file
 from components.tokenizers.special_tokens import document_tokenizer, folder_tokenizer_fingerprint
-from components.tokenizers.tokenizer import tokenizer_file
 from components.train.checkpoint import store
 from components.train.checkpoint.warm_start import read_warm_start, warm_start
 from components.train.contract import Trainer, TrainReport
+from components.train.environment import ENVIRONMENT
 from components.train.export_check import check_export
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
 from components.train.parameters import TrainingParameters
-from components.train.request import ENVIRONMENT, Kernels, TrainingRequest
+from components.train.request import Kernels, TrainingRequest
 
 if TYPE_CHECKING:
     from components.data.token_shards import TokenIndex
+
 
 class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
     """Trains with AdamW and ZeRO; see `TrainingParameters` for what each field means."""
@@ -122,11 +124,11 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
 
     def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":
         """The tokens' index. Raises `TokenizerMismatch` or `InputError` before any process is started."""
-        from components.data.token_shards import check_frames, read_index
+        from components.data.token_shards import check_special_tokens, read_index
 
         index = read_index(tokens)
         check_tokenizer(tokens, index, model, journal)
-        check_frames(tokens, index)
+        check_special_tokens(tokens, index)
         if self.architecture is None:
             check_rows(model, index.tokenizer_fingerprint.pieces)
             if self.router_auxiliary_loss is not None and not read_config(model).get("num_local_experts"):

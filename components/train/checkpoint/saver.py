@@ -15,8 +15,8 @@ from components.train.checkpoint.fragments import Fragment, FragmentFiles, write
 from components.train.checkpoint.probe import LossProbe
 from components.train.checkpoint.state import Staging, fragments_of, restore
 from components.train.checkpoint.store import CheckpointManifest, FileFacts
-from components.train.loop.engine import COLLECTIVE_TIMEOUT
 from components.train.metrics import Line, mean_bits, read_lines, write_lines
+from components.train.process_group import COLLECTIVE_TIMEOUT
 from components.train.request import TrainingRequest
 
 T = TypeVar("T")

@@ -29,8 +29,10 @@ class Heldout:
         self.engine, self.steps, self.every = engine, training.steps, training.checkpoint_every_steps
         self.texts, fingerprint = index.heldout, index.tokenizer_fingerprint
         assert fingerprint.eos is not None, "`pack` ends every document with it"
-        frame, length = (fingerprint.bos, fingerprint.eos), training.sequence_length
-        windows = [each for text in self.texts for each in read_windows(shards.folder, text, index.dtype, frame, length)]
+        special_tokens, length = (fingerprint.bos, fingerprint.eos), training.sequence_length
+        windows = [
+            each for text in self.texts for each in read_windows(shards.folder, text, index.dtype, special_tokens, length)
+        ]
         windows.sort(key=lambda window: -len(window.tokens))  # like beside like: less of a batch is padding
         size = request.micro_batch_size
         self.batches = [windows[first : first + size] for first in range(0, len(windows), size)]

@@ -13,8 +13,8 @@ from components.base.model_summary import ModelSummary
 from components.formats.usage import significant
 from components.models.summary import shape_of
 from components.tokenizers.piece_bytes import read_piece_bytes
+from components.train.flops import step_flops
 from components.train.metrics import Line
-from components.train.planning.flops import step_flops
 from components.train.request import TrainingRequest
 
 MEBIBYTE = 2**20

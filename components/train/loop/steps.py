@@ -18,7 +18,7 @@ from components.ranks.progress import ProgressPrinter
 from components.train.checkpoint.probe import LossProbe
 from components.train.checkpoint.saver import Saver
 from components.train.checkpoint.start import BEGINNING, Start, find_start, say
-from components.train.loop.engine import build_engine, device, sharded_construction
+from components.train.loop.engine import build_engine, sharded_construction
 from components.train.loop.export import export
 from components.train.loop.heldout import Heldout
 from components.train.loop.losses import Objective, losses_of
@@ -26,6 +26,7 @@ from components.train.loop.model import build_config, build_model
 from components.train.loop.spikes import LossWatch
 from components.train.loop.step_metrics import StepMetrics, TextCount, by_source
 from components.train.metrics import Line, MetricsFile, deterministic, write_lines
+from components.train.process_group import device
 from components.train.request import TrainingRequest
 
 

@@ -35,8 +35,8 @@ def work(request: TrainingRequest, rank: Rank) -> Outcome | None:
     prepare_deepspeed()
     from transformers.utils.logging import disable_progress_bar
 
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import train
+    from components.train.process_group import open_process_group
 
     disable_progress_bar()  # the journal has its own
     with open_process_group():

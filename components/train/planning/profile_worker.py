@@ -23,9 +23,9 @@ def main(arguments: Sequence[str]) -> int:
 def work(request: ProfileRequest, _rank: Rank) -> Outcome | None:
     """Makes the steps; rank 0 writes their lines."""
     prepare_deepspeed()
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import TrainingLoop
     from components.train.metrics import write_lines
+    from components.train.process_group import open_process_group
 
     with open_process_group():
         run = TrainingLoop(request)

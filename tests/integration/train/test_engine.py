@@ -15,8 +15,8 @@ import pytest
 
 from components.data.documents import first_texts, read_documents
 from components.data.token_shards import TokenShards
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
-from components.tokenizers.tokenizer import load_tokenizer
 from components.train.deepspeed import DeepSpeedTrainer
 from components.train.request import Kernels
 from tests.support.builders.tiny_training import ARCHITECTURE, SEQUENCE_LENGTH, context_of, packer, prepare, trainer

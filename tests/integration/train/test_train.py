@@ -15,7 +15,8 @@ from components.data.documents import Document, write_documents
 from components.data.token_shards import TokenShards
 from components.errors import InputError
 from components.formats.digests import digest_folder
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.load import load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 from tests.support.builders.texts import JAPANESE, prose
 from tests.support.builders.tiny_training import (
     SEQUENCE_LENGTH,

@@ -12,7 +12,7 @@ from typing import Any
 
 def main(path: Path) -> None:
     """Trains and exports every attempt of the file."""
-    from components.train.loop.engine import open_process_group
+    from components.train.process_group import open_process_group
     from components.train.request import TrainingRequest
 
     with open_process_group():

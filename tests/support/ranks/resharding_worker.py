@@ -15,7 +15,7 @@ SHARD_BYTES = 30_000
 
 def main(path: Path) -> None:
     """Goes through the attempts of the file."""
-    from components.train.loop.engine import open_process_group
+    from components.train.process_group import open_process_group
     from components.train.request import TrainingRequest
 
     with open_process_group():

@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from components.ranks.progress import MARK
+from flows.artifacts import PageArtifact, PrefectArtifacts, key_of
 from flows.display import Display
-from flows.ui.artifacts import PageArtifact, PrefectArtifacts, key_of
 from infra.journal import JOB_MARK
 from infra.slurm.jobs import Job, State
 from infra.slurm.place import Place

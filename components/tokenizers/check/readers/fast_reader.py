@@ -9,7 +9,7 @@ from typing import Any
 
 from components.errors import InputError
 from components.tokenizers.byte_level import ALPHABET, text_of_bytes
-from components.tokenizers.check.reader import Piece, Reader, attempt
+from components.tokenizers.check.readers.reader import Piece, Reader, attempt
 from components.tokenizers.sentencepiece import SPACE
 
 WHITE_SPACE_CUTTERS = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "CharDelimiterSplit"}

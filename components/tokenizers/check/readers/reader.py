@@ -1,12 +1,9 @@
-"""A tokenizer folder of whatever kind in, one way to ask it questions out."""
+"""What the check asks of every tokenizer, whatever kind it is of; and how a library's refusal is noted."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeVar
-
-from components.errors import InputError
 
 Answer = TypeVar("Answer")
 Kind = Literal["text", "byte", "special", "unused"]
@@ -92,32 +89,3 @@ def attempt(action: Callable[[], Answer], refusals: list[str], otherwise: Answer
 def brief(error: BaseException) -> str:
     """An error's words on one line, at most 200 characters of them."""
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def open_reader(folder: Path) -> Reader:
-    """The folder's tokenizer: `tokenizer.model` by SentencePiece, `tokenizer.json` by tokenizers, others by transformers.
-
-    Raises `InputError` where there is none, or none that can be read.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder. Name a folder that holds a tokenizer.")
-    if (folder / "tokenizer.model").exists():
-        from components.tokenizers.check.sentencepiece_reader import read_sentencepiece
-
-        return read_sentencepiece(folder / "tokenizer.model")
-    if (folder / "tokenizer.json").exists():
-        from components.tokenizers.check.fast_reader import read_fast
-
-        return read_fast(folder / "tokenizer.json")
-    from components.tokenizers.check.auto_reader import read_auto
-
-    return read_auto(folder)
-
-
-def companion(folder: Path) -> Reader | None:
-    """The second reading of a folder that holds both files: its `tokenizer.json`."""
-    if not all((folder / name).exists() for name in ("tokenizer.model", "tokenizer.json")):
-        return None
-    from components.tokenizers.check.fast_reader import read_fast
-
-    return read_fast(folder / "tokenizer.json")

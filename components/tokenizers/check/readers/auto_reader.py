@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.tokenizers.check.fast_reader import fast_reader_of
-from components.tokenizers.check.reader import Piece, Reader, attempt, brief
-from components.tokenizers.check.sentencepiece_reader import read_sentencepiece
+from components.tokenizers.check.readers.fast_reader import fast_reader_of
+from components.tokenizers.check.readers.reader import Piece, Reader, attempt, brief
+from components.tokenizers.check.readers.sentencepiece_reader import read_sentencepiece
 
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffd]")
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.tokenizers.check.reader import Kind, Piece, Reader
+from components.tokenizers.check.readers.reader import Kind, Piece, Reader
 from components.tokenizers.sentencepiece import BYTE, CONTROL, NO_MODEL, SPACE, UNKNOWN, UNUSED, without_prefix
 
 KINDS: dict[int, Kind] = {UNKNOWN: "special", CONTROL: "special", UNUSED: "unused", BYTE: "byte"}
