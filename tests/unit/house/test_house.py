@@ -58,7 +58,7 @@ FOR_TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import com
 
 def lint(folder: Path) -> tuple[int, str]:
     """The exit code of import-linter on the packages of a folder, and its words on one line."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
     done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False)
     return done.returncode, " ".join(done.stdout.split())
 
