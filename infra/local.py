@@ -21,6 +21,7 @@ from types import FrameType
 from typing import IO
 
 from components.errors import WorkerFailed
+from components.formats.usage import Usage
 from infra.processes import dying_with_parent
 
 GRACE_SECONDS = 10.0
@@ -102,6 +103,13 @@ class LocalProcesses:
                 f"{module}: rank {failed.number} of {processes} {failed.ending()}. "
                 f"Its log {failed.log} ends with:\n{failed.tail() or '(nothing was printed)'}"
             )
+
+    def usage(self, metrics: Path) -> Usage | None:  # noqa: ARG002
+        """None: this machine is not paid for by the hour."""
+        return None
+
+    def copy_job_record(self, target: Path) -> None:
+        """Copies nothing: the ranks were no job."""
 
     def _variables(self, rank: int, processes: int, rendezvous: Path) -> dict[str, str]:
         """What a rank needs to know; the rendezvous is a URL for `torch.distributed.init_process_group`."""
