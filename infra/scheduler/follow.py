@@ -85,7 +85,8 @@ class Follower:
             return  # asked again with the next look
         raise WorkerFailed(
             f"job {job.number} waited {minutes:,.0f} minutes ({job.reason}) and was ended, as "
-            f"{self.site.key}.longest_wait_minutes {longest:,g} of the site wants it. What it saved is kept: run the same command again to wait anew."
+            f"{self.site.key}.longest_wait_minutes {longest:,g} of the site wants it. What it saved is kept: run the same "
+            "command again to wait anew."
         )
 
     def _leave(self, job: Job) -> None:

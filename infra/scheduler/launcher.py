@@ -1,7 +1,8 @@
 """The launcher of a cluster: a worker module's ranks run as one job, which is found again, submitted, followed and judged.
 
 The scheduler is the truth. The job goes on by itself; this only watches, and may die at any moment. Started again, it looks for
-a living job of its stage's fingerprint before it submits one. Whoever holds the stage's scratch folder is the only one who does (`infra.scratch`).
+a living job of its stage's fingerprint before it submits one. Whoever holds the stage's scratch folder (`infra.scratch`) is the
+only one who does.
 """
 
 import fcntl

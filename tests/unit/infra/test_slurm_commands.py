@@ -12,7 +12,7 @@ import pytest
 
 from components.errors import ServiceError
 from infra.scheduler.errors import JobRefused, SchedulerUnreachable
-from infra.scheduler.jobs import Job
+from infra.scheduler.jobs import Job, Phase
 from infra.slurm.commands import Slurm
 from infra.slurm.jobs import State, read_minutes, read_sacct, read_scontrol
 from infra.slurm.refusals import remedy
@@ -73,7 +73,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 def test_a_line_of_scontrol_becomes_a_job_with_times_in_utc(resources: str) -> None:
     job = read_scontrol(scontrol(resources=resources, restarts="3") + "\n\n")
     assert job == Job(
-        number=NUMBER, name="martlet-train-0f", state=State.RUNNING, reason="None", nodes="node[1-2]",
+        number=NUMBER, name="martlet-train-0f", phase=Phase.RUNNING, state=State.RUNNING, reason="None", nodes="node[1-2]",
         submitted=datetime(2026, 3, 29, 1, 30, tzinfo=UTC), start=datetime(2026, 3, 29, 1, 31, tzinfo=UTC), end=None,
         restarts=3, exit_code=(0, 0),
     )
@@ -91,6 +91,22 @@ def test_only_what_is_plainly_an_end_is_one(state: str, living: bool, waiting: b
     assert (job.living, job.waiting) == (living, waiting)
     assert job.state is (State.UNKNOWN if state == "A_NEW_ONE" else State(state))
     assert (job.end is None) == living
+
+
+@pytest.mark.parametrize(("state", "phase"), [
+    ("PENDING", Phase.WAITING), ("COMPLETING", Phase.ENDING), ("A_NEW_ONE", Phase.UNKNOWN), ("TIMEOUT", Phase.TIME_LIMIT),
+    ("PREEMPTED", Phase.INTERRUPTED), ("NODE_FAIL", Phase.INTERRUPTED), ("CANCELLED", Phase.ENDED_FOR_GOOD),
+    ("OUT_OF_MEMORY", Phase.ENDED_FOR_GOOD), ("FAILED", Phase.EXITED), ("SUSPENDED", Phase.RUNNING),
+])
+def test_slurms_states_are_phases_of_any_job_and_keep_their_name(state: str, phase: Phase) -> None:
+    job = read_scontrol(scontrol(state=state))
+    assert job.phase is phase
+    assert job.state == ("UNKNOWN" if state == "A_NEW_ONE" else state)
+
+
+@pytest.mark.parametrize(("reason", "lacks"), [("BadConstraints", True), ("Resources", False), ("None", False)])
+def test_a_job_that_is_kept_from_too_many_nodes_is_told(reason: str, lacks: bool) -> None:
+    assert read_scontrol(scontrol(state="PENDING", reason=reason)).lacks_nodes == lacks
 
 
 def test_unknown_times_no_nodes_and_words_with_spaces_are_read(programs: Programs) -> None:
