@@ -47,7 +47,8 @@ class Watcher:
 
     def show_on_page(self, words: str) -> None:
         """Says the words to the job's page alone."""
-        say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
+        said = {"words": words, "folder": str(self.folder), "script": self.scheduler.script_name}
+        say(JOB_MARK + json.dumps(said, ensure_ascii=False))
 
     def copy_log(self) -> None:
         """Prints the whole lines that rank 0 wrote since."""

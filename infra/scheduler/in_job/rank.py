@@ -20,7 +20,7 @@ LONGEST_WORDS = 4_000
 def run_rank(command: Sequence[str], place: Mapping[str, str], node: str) -> None:
     """Runs a module as `__main__`, in this process; `command` is the job's folder, the module and its arguments.
 
-    `place` says which rank this is in the words of `torch.distributed`: RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE. `node`
+    `place` says which rank this is in the words of `torch.distributed`: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE. `node`
     is the name of the machine as the scheduler has it.
     """
     folder, (module, *arguments) = Path(command[0]), command[1:]

@@ -65,7 +65,7 @@ def progress(done: int, total: int = 100) -> str:
 
 
 def job(words: str) -> str:
-    return JOB_MARK + json.dumps({"words": words, "folder": "/scratch/job"})
+    return JOB_MARK + json.dumps({"words": words, "folder": "/scratch/job", "script": "job.sbatch"})
 
 
 def watcher(folder: Path) -> Watcher:
@@ -115,6 +115,7 @@ def test_a_job_has_a_page_with_its_state_its_past_its_logs_and_the_mlflow_run(
     assert "**job 12 is running on node[1-2]**" in text
     assert "1. job 12 waits (Resources)" in text
     assert "/scratch/job/logs/rank-*.log" in text
+    assert "its script: `/scratch/job/job.sbatch`" in text
     assert "[MLflow](http://127.0.0.1:5000/#/experiments/1/runs/2)" in text
 
 
