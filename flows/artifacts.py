@@ -61,6 +61,8 @@ class StagePage:
     """What its jobs came to, newest last."""
     folder: str = ""
     """Where its job's logs are."""
+    script: str = ""
+    """The name of its job's script there."""
 
 
 class PrefectArtifacts:
@@ -104,7 +106,7 @@ class PrefectArtifacts:
             self._show_progress()
         elif text.startswith(JOB_MARK):
             said = json.loads(text[len(JOB_MARK) :])
-            page.folder = said["folder"]
+            page.folder, page.script = said["folder"], said.get("script", "")  # a stage of an older commit does not say it
             page.job.append(said["words"])
             self._show_job()
 
@@ -132,7 +134,7 @@ class PrefectArtifacts:
         lines = [
             f"# Job of `{page.stage}`, {self.run}", "", f"**{page.job[-1]}**", "",
             f"- logs: `{files}/logs/rank-*.log`; of the job itself: `{files}/batch.log`",
-            f"- its script: `{files}/job.sbatch`; every start and its end: `{files}/attempts.jsonl`",
+            f"- its script: `{files}/{page.script}`; every start and its end: `{files}/attempts.jsonl`",
             *([f"- {mlflow}"] if mlflow else []),
             *(["", "Before:", "", *(f"1. {words}" for words in page.job[:-1])] if page.job[1:] else []),
         ]  # fmt: skip

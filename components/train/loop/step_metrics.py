@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from components.base.model_summary import ModelSummary
-from components.formats.usage import significant
+from components.base.usage import significant
 from components.models.summary import shape_of
 from components.tokenizers.piece_bytes import read_piece_bytes
 from components.train.flops import step_flops

@@ -1,4 +1,4 @@
-"""The starts of a stage's jobs in, what they took and what came of it out: node-hours, GPU-hours, queue, goodput, money.
+"""What a stage's jobs took and what came of it: node-hours, GPU-hours, waiting, goodput and money, from their starts.
 
 Hours are those in which a job's script ran. A cluster's own bills may round them up, and add what it takes to set up nodes.
 """
@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.base.usage import Usage, significant
+from components.formats.files import write_text
 from components.formats.training_starts import Started, read_starts
-from components.formats.usage import Usage, significant
-from infra.sites.slurm import Allocation, SlurmSite
-from infra.slurm.records import Attempt, read_attempts, with_ends
+from infra.scheduler.cluster_site import Allocation, ClusterSite
+from infra.scheduler.records import Attempt, read_attempts, with_ends
 
 SECONDS_AN_HOUR = 3600.0
 
@@ -19,7 +20,7 @@ Line = Mapping[str, Any]
 
 
 def usage_of(
-    attempts: Sequence[Attempt], starts: Sequence[Started], lines: Sequence[Line], allocation: Allocation, site: SlurmSite
+    attempts: Sequence[Attempt], starts: Sequence[Started], lines: Sequence[Line], allocation: Allocation, site: ClusterSite
 ) -> Usage:
     """All attempts must have ended. `starts` and `lines` are a training's own: its beginnings and its metrics, or none.
 
@@ -68,14 +69,14 @@ def mean_mfu(lines: Sequence[Line]) -> float | None:
     return significant(sum(mfu * duration for mfu, duration in known) / seconds) if seconds else None
 
 
-def read_usage(scratch: Path, metrics: Path, allocation: Allocation, site: SlurmSite) -> Usage | None:
+def read_usage(scratch: Path, metrics: Path, allocation: Allocation, site: ClusterSite) -> Usage | None:
     """What the jobs of a stage took that is done; None where it had none. Leaves it beside their records, too."""
     folder = scratch / "job"
     attempts = with_ends(folder, read_attempts(folder))
     if not attempts:
         return None
     usage = usage_of(attempts, read_starts(scratch), read_lines(metrics), allocation, site)
-    usage.write(folder / "usage.json")
+    write_text(folder / "usage.json", usage.model_dump_json(indent=2) + "\n")
     return usage
 
 

@@ -1,12 +1,12 @@
-"""A job that is over in, what follows from it out: done, another one, or a failure in words that end the search."""
+"""What follows from a job that is over: the work is done, another job goes on, or a failure in words that end the search."""
 
 from pathlib import Path
 
 from components.errors import WorkerFailed
-from infra.slurm.jobs import Job, State
-from infra.slurm.records import (
+from infra.scheduler.jobs import Job, Phase
+from infra.scheduler.records import (
     Attempt,
-    Call,
+    JobRequest,
     is_finished,
     last_lines,
     may_start_again,
@@ -14,45 +14,44 @@ from infra.slurm.records import (
     with_ends,
     write_attempts,
 )
-from infra.slurm.watch import say
+from infra.scheduler.watch import say
 
-FINAL = {State.CANCELLED, State.DEADLINE, State.OUT_OF_MEMORY}
-"""Ends after which nothing is started again: somebody wanted them, or the next would end alike."""
-PASSING = {State.TIMEOUT, State.PREEMPTED, State.NODE_FAIL, State.BOOT_FAIL, State.REVOKED, State.UNKNOWN}
+PASSING = {Phase.TIME_LIMIT, Phase.INTERRUPTED, Phase.UNKNOWN}
 """Ends that say nothing against another start, even where the job never came to say anything itself."""
 
 
-def is_done(folder: Path, job: Job, call: Call) -> bool:
+def is_done(folder: Path, job: Job, request: JobRequest) -> bool:
     """True where the work is finished, False where another job should go on with it.
 
-    The ranks' own word counts first, then the batch script's, then Slurm's. Raises `WorkerFailed` where nothing should go on.
+    The ranks' own word counts first, then the batch script's, then the scheduler's. Raises `WorkerFailed` if nothing should
+    go on.
     """
     attempts = with_ends(folder, read_attempts(folder))
     write_attempts(folder, attempts)
     last = attempts[-1] if attempts and attempts[-1].job == job.number else None
-    if is_finished(call.outcome) or (last is not None and last.verdict == "finished"):
+    if is_finished(request.outcome) or (last is not None and last.verdict == "finished"):
         return True
     if last is not None and last.verdict == "failed":
         raise WorkerFailed(f"job {job.number}: {words_of(folder, last)}")
-    if job.state is State.TIMEOUT and call.outcome is None:
+    if job.phase is Phase.TIME_LIMIT and request.outcome is None:
         raise WorkerFailed(
-            f"job {job.number} reached its time limit of {call.allocation.walltime_minutes:,} minutes, and what it does cannot "
-            "go on later. Raise walltime_minutes of this stage in the site's file (slurm.stages)."
+            f"job {job.number} reached its time limit of {request.allocation.walltime_minutes:,} minutes, and what it does "
+            f"cannot go on later. Raise walltime_minutes of this stage in the site's file ({request.site.key}.stages)."
         )
     log = folder / "batch.log"
-    if job.state in FINAL:
+    if job.phase is Phase.ENDED_FOR_GOOD:
         by_whom = f" ({job.reason})" if job.reason != "None" else ""
         raise WorkerFailed(
             f"job {job.number} ended as {job.state}{by_whom}. What it saved is kept: run the same command again to go on. "
             f"The end of {log}:\n{last_lines(log, 8) or '(nothing was printed)'}"
         )
-    if last is None and job.state not in PASSING:
+    if last is None and job.phase not in PASSING:
         raise WorkerFailed(
             f"job {job.number} ended as {job.state}, exit code {job.exit_code[0]}, before its ranks began. "
             f"The end of {log}:\n{last_lines(log) or '(nothing was printed)'}"
         )
     why = last.words if last is not None and last.words else job.reason
-    if objection := may_start_again(call, attempts):
+    if objection := may_start_again(request, attempts):
         raise WorkerFailed(
             f"job {job.number} ended as {job.state} ({why}) and is not started again: {objection}. What it saved is kept: "
             "run the same command again to go on."

@@ -1,51 +1,49 @@
-"""A living job in, its end out: shown, kept away from bad nodes, given up or cancelled where somebody wants that."""
+"""A living job is followed to its end: shown, kept away from bad nodes, given up or cancelled if somebody wants that."""
 
 import threading
 import time
 from datetime import UTC, datetime
 
 from components.errors import ServiceError, WorkerFailed
-from infra.sites.slurm import SlurmSite
-from infra.slurm.commands import Slurm, SlurmUnreachable
-from infra.slurm.jobs import Job
-from infra.slurm.place import Place
-from infra.slurm.records import failing_nodes, read_attempts
-from infra.slurm.watch import Watcher, say
+from infra.scheduler.errors import SchedulerUnreachable
+from infra.scheduler.jobs import Job
+from infra.scheduler.ports import Scheduler
+from infra.scheduler.records import failing_nodes, read_attempts
+from infra.scheduler.stage_job import StageJob
+from infra.scheduler.watch import Watcher, say
 
 CANCEL_SECONDS = 6.0
 """What a cancelled job is given to save its state; then it is killed."""
 LOG_SECONDS = 0.3
-TOO_FEW = "BadConstraints"
-"""Slurm's reason to let a job wait that is kept from more nodes than there are others."""
 
 
 class Follower:
     """Follows the jobs of one stage, one after another."""
 
-    def __init__(self, place: Place, site: SlurmSite, slurm: Slurm, asked_to_end: threading.Event) -> None:
+    def __init__(self, stage_job: StageJob, scheduler: Scheduler, asked_to_end: threading.Event) -> None:
         """`asked_to_end` is set by a signal to this process."""
-        self.place = place
-        self.site = site
-        self.slurm = slurm
-        self.watcher = Watcher(place, site.poll_seconds)
+        self.stage_job = stage_job
+        self.scheduler = scheduler
+        self.site = scheduler.site
+        self.watcher = Watcher(stage_job, scheduler)
         self._asked_to_end = asked_to_end
         self._kept_away: set[tuple[int, int, bool]] = set()
         self._needed: list[str] = []
 
     def follow(self, job: Job) -> Job:
-        """Shows what the job says and where it stands until it is over; returns what Slurm knows of its end."""
+        """Shows what the job says and where it stands until it is over; returns what the scheduler knows of its end."""
         due = 0.0
         while True:
             if time.monotonic() >= due:
                 due = time.monotonic() + self.site.poll_seconds
                 try:
-                    found = self.slurm.job(job.number)
-                except SlurmUnreachable as error:
+                    found = self.scheduler.job(job.number)
+                except SchedulerUnreachable as error:
                     self.watcher.silent(error)
                 else:
                     self.watcher.answered()
                     if found is None or not found.living:
-                        ended = found or job.forgotten()
+                        ended = found or job.forgotten(self.site.scheduler)
                         self.watcher.ended(ended)
                         return ended
                     self.watcher.show(found)
@@ -57,18 +55,17 @@ class Follower:
 
     def _keep_away(self, job: Job) -> None:
         """Keeps a requeued job from the nodes that it was lost on more than once, unless it cannot run without them."""
-        nodes = failing_nodes(read_attempts(self.place.folder), time.time()) if job.waiting else []
-        is_impossible = job.reason == TOO_FEW
-        step = (job.number, job.restarts, is_impossible)
+        nodes = failing_nodes(read_attempts(self.stage_job.folder), time.time()) if job.waiting else []
+        step = (job.number, job.restarts, job.lacks_nodes)
         if not nodes or nodes == self._needed or step in self._kept_away:
             return
-        can = "cannot keep" if is_impossible else "keeps"
+        can = "cannot keep" if job.lacks_nodes else "keeps"
         words = f"job {job.number} {can} away from {', '.join(nodes)}, where it was lost more than once"
         try:
-            self.slurm.exclude(job.number, [] if is_impossible else nodes)
-            self._needed = nodes if is_impossible else []
+            self.scheduler.exclude(job.number, [] if job.lacks_nodes else nodes)
+            self._needed = nodes if job.lacks_nodes else []
             say(words)
-        except SlurmUnreachable:
+        except SchedulerUnreachable:
             return
         except ServiceError as error:  # it began to run in this very moment
             say(f"{words}: {error}")
@@ -84,26 +81,28 @@ class Follower:
             return
         try:
             self._cancel(job)
-        except SlurmUnreachable:
+        except SchedulerUnreachable:
             return  # asked again with the next look
         raise WorkerFailed(
-            f"job {job.number} waited {minutes:,.0f} minutes ({job.reason}) and was ended, as slurm.longest_wait_minutes "
-            f"{longest:,g} of the site wants it. What it saved is kept: run the same command again to wait anew."
+            f"job {job.number} waited {minutes:,.0f} minutes ({job.reason}) and was ended, as "
+            f"{self.site.key}.longest_wait_minutes {longest:,g} of the site wants it. What it saved is kept: run the same "
+            "command again to wait anew."
         )
 
     def _leave(self, job: Job) -> None:
         """Ends the job where a person asked for it; else leaves it to itself. Raises `WorkerFailed` either way."""
-        if not self.place.cancelled.exists():
+        if not self.stage_job.cancelled.exists():
             raise WorkerFailed(
                 f"the flow ended; job {job.number} goes on by itself. Run the same command again to follow it, "
-                f"or end it with `scancel {job.number}`."
+                f"or end it with `{self.scheduler.cancel_command(job.number)}`."
             )
         say(f"cancelling job {job.number}")
         try:
             self._cancel(job)
-        except SlurmUnreachable as error:
+        except SchedulerUnreachable as error:
             raise WorkerFailed(
-                f"job {job.number} may live on, for Slurm does not answer: {error} End it with `scancel {job.number}`."
+                f"job {job.number} may live on, for {self.site.scheduler} does not answer: {error} "
+                f"End it with `{self.scheduler.cancel_command(job.number)}`."
             ) from None
         raise WorkerFailed(
             f"job {job.number} was cancelled, as asked. What it saved is kept: run the same command again to continue."
@@ -111,10 +110,10 @@ class Follower:
 
     def _cancel(self, job: Job) -> None:
         """Ends the job: asks its ranks first, and kills them where they take too long."""
-        self.slurm.cancel(job.number)
+        self.scheduler.cancel(job.number)
         until = time.monotonic() + CANCEL_SECONDS
-        while (found := self.slurm.job(job.number)) is not None and found.living:
+        while (found := self.scheduler.job(job.number)) is not None and found.living:
             if time.monotonic() > until:
-                self.slurm.cancel(job.number, kill=True)
+                self.scheduler.cancel(job.number, kill=True)
                 until = float("inf")
             time.sleep(LOG_SECONDS)

@@ -1,11 +1,8 @@
-"""usage.json: what a stage's jobs took of a cluster, and what came of it."""
+"""What a stage's jobs took of a cluster, and what came of it."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-
-from components.formats.files import write_text
 
 
 class Usage(BaseModel):
@@ -27,10 +24,6 @@ class Usage(BaseModel):
     cost: float | None
     """In `currency`; None: the site states no price."""
     currency: str | None
-
-    def write(self, path: Path) -> None:
-        """Replaces the file."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
 
     def words(self) -> str:
         """In one line for people."""

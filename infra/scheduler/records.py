@@ -1,7 +1,7 @@
-"""The files of a job's folder, which is the launcher's memory: what was asked for, submitted, started, and how it ended.
+"""The files of a job's folder, which are the launcher's memory: what was asked for, submitted, started, and how it ended.
 
-`call.json` says what the job runs, `submissions.json` what was handed to Slurm (written before and after `sbatch`, so that a
-crash in between is seen), `attempts.jsonl` each start of the job and its end, in the job's own words. A job that was killed
+`call.json` says what the job runs, `submissions.json` what was handed in (written before and after, so that a crash in between
+is seen), `attempts.jsonl` each start of the job and its end, in the job's own words. A job that was killed
 leaves no end: the `heartbeat` file's time is the last that is known of it.
 """
 
@@ -10,12 +10,12 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from components.base.fields import Fields
 from components.formats.files import write_json, write_text
 from components.ranks.progress import last_done
-from infra.sites.slurm import Allocation, SlurmSite
+from infra.scheduler.cluster_site import Allocation, ClusterSite
 
 LATE_SECONDS = 24 * 3600.0
 """How long a node's failures count."""
@@ -26,26 +26,29 @@ Verdict = Literal["finished", "stopped", "lost", "failed"]
 """Done; stopped by a signal with its state saved; taken down by something that may pass; failed by its own fault."""
 
 
-class Call(Fields):
-    """What the ranks run, and how often they may be started."""
+class JobRequest(Fields):
+    """What the ranks run, and how often they may be started; `call.json`."""
 
     module: str
     arguments: tuple[str, ...]
     outcome: Path | None
     """Where the ranks say whether they finished; None: they have when they end well."""
     allocation: Allocation
-    site: SlurmSite
+    site: ClusterSite
     attempts_before: int
     """Starts that an earlier request had; they do not count."""
 
 
+RequestT = TypeVar("RequestT", bound=JobRequest)
+
+
 class Submission(Fields):
-    """One `sbatch`."""
+    """One handing in of the script."""
 
     asked: float
     """Seconds since 1970."""
     job: int | None
-    """None: `sbatch` did not answer, as far as is known here."""
+    """None: the scheduler did not answer, as far as is known here."""
 
 
 class Attempt(Fields):
@@ -53,7 +56,7 @@ class Attempt(Fields):
 
     job: int
     restart: int
-    """How often Slurm had requeued it."""
+    """How often it had been put back into the queue."""
     queued: float
     """When it was submitted or requeued, in seconds since 1970."""
     began: float
@@ -70,22 +73,22 @@ class Attempt(Fields):
     """How far its last progress line said it was."""
 
 
-def copy_papers(folder: Path, target: Path) -> None:
+def copy_job_record(folder: Path, script_name: str, target: Path) -> None:
     """Copies what an auditor asks for of a job's folder: its script, what it was given, each start and what they took."""
-    names = ("job.sbatch", "submissions.json", "attempts.jsonl", "usage.json", "environment-*.json")
+    names = (script_name, "submissions.json", "attempts.jsonl", "usage.json", "environment-*.json")
     for path in sorted(path for name in names for path in folder.glob(name)):
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / path.name)
 
 
-def write_call(folder: Path, call: Call) -> None:
+def write_request(folder: Path, request: JobRequest) -> None:
     """Replaces `call.json`."""
-    write_json(folder / "call.json", call.model_dump(mode="json"))
+    write_json(folder / "call.json", request.model_dump(mode="json"))
 
 
-def read_call(folder: Path) -> Call:
-    """What the job runs."""
-    return Call.model_validate_json((folder / "call.json").read_bytes())
+def read_request(folder: Path, kind: type[RequestT]) -> RequestT:
+    """What the job runs, as its scheduler keeps it."""
+    return kind.model_validate_json((folder / "call.json").read_bytes())
 
 
 def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
@@ -157,13 +160,13 @@ def failures_in_a_row(attempts: Sequence[Attempt]) -> int:
     return count
 
 
-def may_start_again(call: Call, attempts: Sequence[Attempt]) -> str:
+def may_start_again(request: JobRequest, attempts: Sequence[Attempt]) -> str:
     """Why the job must not be started once more; "" where it may."""
-    counted = attempts[call.attempts_before :]
-    if len(counted) >= call.site.attempts:
+    counted = attempts[request.attempts_before :]
+    if len(counted) >= request.site.attempts:
         return f"it was started {len(counted):,} times, as often as the site's `attempts` allows"
-    if (failures := failures_in_a_row(counted)) > call.site.failures_forgiven:
-        return f"it was lost {failures:,} times without getting further; the site forgives {call.site.failures_forgiven:,}"
+    if (failures := failures_in_a_row(counted)) > request.site.failures_forgiven:
+        return f"it was lost {failures:,} times without getting further; the site forgives {request.site.failures_forgiven:,}"
     return ""
 
 

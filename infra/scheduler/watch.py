@@ -1,4 +1,4 @@
-"""A living job's log and Slurm's words about it in, lines for the flow out: each state once, each line of rank 0 once."""
+"""Lines for the flow about a living job: each state that its scheduler tells once, each line of rank 0 once."""
 
 import json
 import sys
@@ -6,10 +6,10 @@ import time
 from datetime import UTC, datetime
 
 from infra.journal import JOB_MARK
-from infra.slurm.commands import SlurmUnreachable
-from infra.slurm.jobs import Job, State
-from infra.slurm.place import Place
-from infra.slurm.refusals import remedy
+from infra.scheduler.errors import SchedulerUnreachable
+from infra.scheduler.jobs import Job, Phase
+from infra.scheduler.ports import Scheduler
+from infra.scheduler.stage_job import StageJob
 
 SILENCE_SECONDS = 300.0
 """A running job whose heartbeat is older than this is worth a warning."""
@@ -18,19 +18,19 @@ SILENCE_SECONDS = 300.0
 class Watcher:
     """What was shown of one job so far."""
 
-    def __init__(self, place: Place, poll_seconds: float) -> None:
+    def __init__(self, stage_job: StageJob, scheduler: Scheduler) -> None:
         """What rank 0 printed before is not shown again."""
-        self.stage, self.folder = place.stage, place.folder
+        self.stage, self.folder = stage_job.stage, stage_job.folder
+        self.scheduler = scheduler
         self.log = self.folder / "logs" / "rank-0.log"
         self.heartbeat = self.folder / "heartbeat"
-        self.poll_seconds = poll_seconds
         self.read = self.log.stat().st_size if self.log.exists() else 0
         self.shown = ""
         self.is_silent = self.warned = False
 
     def show(self, job: Job) -> None:
         """Says what changed: why it waits and until when, where it runs, that it was started again."""
-        if (words := describe(job, self.stage)) != self.shown:
+        if (words := self.describe(job)) != self.shown:
             self.shown = words
             say(words)
             self.show_on_page(words)
@@ -43,11 +43,12 @@ class Watcher:
     def ended(self, job: Job) -> None:
         """Shows the last of what rank 0 wrote, and on the job's page how it ended; what that means is said by who judges it."""
         self.copy_log()
-        self.show_on_page(describe(job, self.stage))
+        self.show_on_page(self.describe(job))
 
     def show_on_page(self, words: str) -> None:
         """Says the words to the job's page alone."""
-        say(JOB_MARK + json.dumps({"words": words, "folder": str(self.folder)}, ensure_ascii=False))
+        said = {"words": words, "folder": str(self.folder), "script": self.scheduler.script_name}
+        say(JOB_MARK + json.dumps(said, ensure_ascii=False))
 
     def copy_log(self) -> None:
         """Prints the whole lines that rank 0 wrote since."""
@@ -61,32 +62,36 @@ class Watcher:
         for line in whole.decode(errors="replace").splitlines():
             say(line)
 
-    def silent(self, error: SlurmUnreachable) -> None:
-        """Says once that Slurm does not answer: the job may well go on."""
+    def silent(self, error: SchedulerUnreachable) -> None:
+        """Says once that the scheduler does not answer: the job may well go on."""
         if not self.is_silent:
             self.is_silent = True
-            say(f"Slurm does not answer; asking again every {self.poll_seconds:g} s: {error}")
+            say(no_answer(self.scheduler, error))
 
     def answered(self) -> None:
         """Says once that it does again."""
         if self.is_silent:
             self.is_silent = False
-            say("Slurm answers again")
+            say(f"{self.scheduler.site.scheduler} answers again")
+
+    def describe(self, job: Job) -> str:
+        """The job's state in words."""
+        again = f", after {job.restarts} {'restart' if job.restarts == 1 else 'restarts'}" if job.restarts else ""
+        if job.waiting:
+            expected = f", expected to start {clock(job.start)}" if job.start else ""
+            advice = f"; it may wait for ever. {self.scheduler.remedy(job.reason, self.stage)}" if job.stuck else ""
+            return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
+        where = f" on {job.nodes}" if job.nodes else ""
+        if job.phase is Phase.UNKNOWN:
+            return f"job {job.number} is in a state that is not known ({job.reason}){again}"
+        if not job.living:
+            return f"job {job.number} ended as {job.state}{where}{again}"
+        return f"job {job.number} is {job.state.lower()}{where}{again}"
 
 
-def describe(job: Job, stage: str) -> str:
-    """A stage's job's state in words."""
-    again = f", after {job.restarts} {'restart' if job.restarts == 1 else 'restarts'}" if job.restarts else ""
-    if job.waiting:
-        expected = f", expected to start {clock(job.start)}" if job.start else ""
-        advice = f"; it may wait for ever. {remedy(job.reason, stage)}" if job.stuck else ""
-        return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
-    where = f" on {job.nodes}" if job.nodes else ""
-    if job.state is State.UNKNOWN:
-        return f"job {job.number} is in a state that is not known ({job.reason}){again}"
-    if not job.living:
-        return f"job {job.number} ended as {job.state}{where}{again}"
-    return f"job {job.number} is {job.state.lower()}{where}{again}"
+def no_answer(scheduler: Scheduler, error: SchedulerUnreachable) -> str:
+    """That nothing is known for now."""
+    return f"{scheduler.site.scheduler} does not answer; asking again every {scheduler.site.poll_seconds:g} s: {error}"
 
 
 def clock(moment: datetime) -> str:
