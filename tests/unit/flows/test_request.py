@@ -8,13 +8,14 @@ import yaml
 from pydantic import ValidationError
 
 from components.errors import ParameterError
+from components.recipes import read_parameters
 from flows.request import Request, render, resolve_parameters
 
 SMOKE = Path(__file__).parents[3] / "recipes" / "smoke.yaml"
 
 
 def recipe() -> Any:
-    return yaml.safe_load(SMOKE.read_text(encoding="utf-8"))
+    return read_parameters(SMOKE).values
 
 
 def resolved(*values: str, **overrides: Any) -> Any:

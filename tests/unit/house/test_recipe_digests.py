@@ -1,7 +1,7 @@
-"""What a recipe resolves to changes on purpose alone: one digest for each section of each recipe and of `params.yaml`.
+"""What a recipe resolves to changes on purpose alone: one digest for each section of each recipe.
 
-After a change that is meant, `python -m tests.unit.house.test_recipe_digests` writes the digests anew; the difference shows which
-sections of which recipes it reached, and belongs into the same commit.
+After a change that is meant, `python -m tests.unit.house.test_recipe_digests` writes the digests anew; the difference shows
+which sections of which recipes it reached, and belongs into the same commit.
 """
 
 import json
@@ -14,22 +14,23 @@ from components.params import load_params
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests/golden/recipe_digests.json"
-FILES = sorted(str(path.relative_to(ROOT)) for path in [*(ROOT / "recipes").glob("*.yaml"), ROOT / "params.yaml"])
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 
 
-def digests(file: str) -> dict[str, str]:
+def digests(recipe: str) -> dict[str, str]:
     """By section."""
-    return {section: digest_value(values) for section, values in load_params(ROOT / file).model_dump(mode="json").items()}
+    parameters = load_params(ROOT / f"recipes/{recipe}.yaml").model_dump(mode="json")
+    return {section: digest_value(values) for section, values in parameters.items()}
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_a_recipe_resolves_to_what_it_was(file: str) -> None:
-    assert digests(file) == json.loads(GOLDEN.read_text(encoding="utf-8"))[file]
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_resolves_to_what_it_was(recipe: str) -> None:
+    assert digests(recipe) == json.loads(GOLDEN.read_text(encoding="utf-8"))[recipe]
 
 
 def test_no_digest_is_of_a_recipe_that_is_gone() -> None:
-    assert sorted(json.loads(GOLDEN.read_text(encoding="utf-8"))) == FILES
+    assert sorted(json.loads(GOLDEN.read_text(encoding="utf-8"))) == RECIPES
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps({file: digests(file) for file in FILES}, indent=2) + "\n", encoding="utf-8")
+    GOLDEN.write_text(json.dumps({recipe: digests(recipe) for recipe in RECIPES}, indent=2) + "\n", encoding="utf-8")
