@@ -75,3 +75,9 @@ def test_a_rendered_parameter_file_reads_back_as_the_same_parameters() -> None:
     request = Request.model_validate({"recipe": "smoke"})
     assert resolve_parameters(yaml.safe_load(text), request, "params.yaml") == parameters
     assert render(parameters) == text
+
+
+def test_the_form_asks_for_params_yaml_unless_a_recipe_is_chosen() -> None:
+    assert Request.model_validate({}).file == "params.yaml"
+    assert Request.model_validate({"recipe": "smoke"}).file == "recipes/smoke.yaml"
+    assert Request.model_json_schema()["$defs"]["Recipe"]["enum"][:2] == ["params", "smoke"]

@@ -1,5 +1,6 @@
 """A recipe is composed by few rules, whole before it is validated, and every mistake in it names file and key."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from components.recipes import WholeParameters, read_parameters, resolve_paramet
 from infra import git
 
 ROOT = Path(__file__).parents[3]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 
 def resolve(files: Mapping[str, Any], path: str = "recipes/r.yaml") -> WholeParameters:
@@ -22,7 +24,8 @@ def resolve(files: Mapping[str, Any], path: str = "recipes/r.yaml") -> WholePara
 
 
 def values(recipe: Any, **blocks: Any) -> Any:
-    return resolve({"recipes/r.yaml": recipe, **{f"recipes/blocks/{name}.yaml": block for name, block in blocks.items()}}).values
+    files = {f"recipes/blocks/{name}.yaml": block for name, block in blocks.items()}
+    return resolve({"recipes/r.yaml": recipe, **files}).values
 
 
 def test_the_base_is_changed_where_the_recipe_says_so_and_nowhere_else() -> None:
@@ -84,7 +87,7 @@ def test_what_two_sections_use_is_not_shared_between_them() -> None:
         ({"r": {"base": ["smoke"]}}, ["recipes/r.yaml: base", "name", "['smoke']"]),
         ({"r": {"base": "b"}, "b": [1]}, ["recipes/b.yaml", "sections"]),
         ({"r": {"base": "r"}}, ["recipes/r.yaml: base", "made of itself", "recipes/r.yaml → recipes/r.yaml"]),
-        ({"r": {"base": "b"}, "b": {"base": "r"}}, ["recipes/b.yaml: base", "recipes/r.yaml → recipes/b.yaml → recipes/r.yaml"]),
+        ({"r": {"base": "b"}, "b": {"base": "r"}}, ["recipes/b.yaml: base", "recipes/b.yaml → recipes/r.yaml"]),
         ({"r": {"base": "params"}, "params": {}}, ["recipes/params.yaml", "Rename"]),
         ({"r": {"clean": {"use": "ruls"}}}, ["recipes/r.yaml: clean.use", "there is no recipes/blocks/ruls.yaml"]),
         ({"r": {"clean": {"use": "../b"}}}, ["recipes/r.yaml: clean.use", "../b"]),
@@ -130,15 +133,14 @@ def test_params_yaml_is_refused_unless_it_is_whole(text: str, key: str, tmp_path
 
 
 def test_a_commit_and_the_working_tree_give_the_same(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     git.git("init", "--quiet", cwd=tmp_path)
-    git.git("fetch", "--quiet", "--depth=1", str(ROOT), git.resolve(ROOT, "HEAD"), cwd=tmp_path)
-    commit = git.resolve(tmp_path, "FETCH_HEAD")
-    for name in git.list_files(tmp_path, commit, "recipes"):
-        if name.endswith(".yaml"):
-            there = resolve_parameter_file(f"recipes/{name}", lambda path: git.read_file(tmp_path, commit, path))
-            assert there.values == read_parameters(ROOT / "recipes" / name).values
+    commit = git.commit_all(tmp_path, "recipes")
+    for file in RECIPES:
+        there = resolve_parameter_file(f"recipes/{file.name}", lambda path: git.read_file(tmp_path, commit, path))
+        assert there.values == read_parameters(file).values
 
 
 def test_every_block_is_used() -> None:
-    used = {Path(file).stem for path in (ROOT / "recipes").glob("*.yaml") for file in read_parameters(path).files if "/blocks/" in file}
-    assert used == {path.stem for path in (ROOT / "recipes/blocks").glob("*.yaml")}
+    files = {Path(file) for recipe in RECIPES for file in read_parameters(recipe).files}
+    assert {file for file in files if file.parent.name == "blocks"} == set((ROOT / "recipes/blocks").glob("*.yaml"))
