@@ -34,7 +34,7 @@ def edited(new_clone: Callable[[str], Clone]) -> Callable[[str], Clone]:
 
 
 def test_an_edited_params_yaml_runs_and_dvc_alone_makes_the_same_of_it(edited: Callable[[str], Clone], tiny: Clone) -> None:
-    """The tiny recipe's run restores what the edit leaves alone; DVC by itself, in a checkout without its cache, makes it anew."""
+    """What the edit leaves alone is restored from the tiny recipe's run; DVC by itself, without that cache, makes it anew."""
     clone = edited("clone")
     (clone.home / "cache").symlink_to(tiny.home / "cache")
     done = clone.run("run")

@@ -1,6 +1,8 @@
 """A recipe is composed by few rules, whole before it is validated, and every mistake in it names file and key."""
 
+import re
 import shutil
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,12 @@ def test_a_commit_and_the_working_tree_give_the_same(tmp_path: Path) -> None:
 def test_every_block_is_used() -> None:
     files = {Path(file) for recipe in RECIPES for file in read_parameters(recipe).files}
     assert {file for file in files if file.parent.name == "blocks"} == set((ROOT / "recipes/blocks").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("page", ["docs/how-to/recipes.md", "docs/tutorial.md"])
+def test_the_recipe_that_a_page_shows_describes_a_run(page: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (shown,) = re.findall(r"(?:```yaml\n|# recipes/mine.yaml\n)(.*?)(?:```|\n\n`)", text, re.DOTALL)
+    (tmp_path / "recipes/mine.yaml").write_text(textwrap.dedent(shown), encoding="utf-8")
+    assert load_params(tmp_path / "recipes/mine.yaml")
