@@ -98,7 +98,8 @@ class Resolver:
         if "base" not in own:
             return whole
         values, base = self.open(own["base"], "", place.below("base"))
-        return merged(self.recipe(mapping_of(values, base), base), whole)
+        changed: dict[str, Any] = merged(self.recipe(mapping_of(values, base), base), whole)
+        return changed
 
     def open(self, name: object, kind: str, asked: Place) -> tuple[Any, Place]:
         """What stands in a file that is named at the place `asked`, and the place of its top."""
