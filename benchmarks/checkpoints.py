@@ -16,7 +16,8 @@ from benchmarks.timing import seconds
 from components.params import component_of, load_params
 from components.train.checkpoint.store import facts_of
 from components.train.loop.worker import prepare_deepspeed
-from components.train.parameters import Kernels, TrainingParameters, TrainingRequest
+from components.train.parameters import TrainingParameters
+from components.train.request import Kernels, TrainingRequest
 
 ROUNDS = 5
 KINDS = ("asynchronous", "synchronous")
@@ -43,7 +44,7 @@ def figures() -> list[dict[str, Any]]:
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """Saves in three ways in turn, with an update in between."""
-    from components.train.loop.engine import open_process_group
+    from components.train.process_group import open_process_group
 
     with open_process_group():
         engine = built()

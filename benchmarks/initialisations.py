@@ -191,7 +191,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
     import torch
     from transformers import AutoModelForCausalLM
 
-    from components.tokenizers.tokenizer import load_tokenizer
+    from components.tokenizers.load import load_tokenizer
 
     torch.manual_seed(SEED)
     tokenizer = load_tokenizer(folder)

@@ -104,7 +104,7 @@ def pack_figure(folder: Path, text: Path, model: Path, documents: Texts) -> dict
 
 
 def peer_tokenizer(folder: Path, model: Path) -> Path:
-    """Mistral's `tokenizer.json`, which frames a document as ours does."""
+    """Mistral's `tokenizer.json`, which puts special tokens around a document as ours does."""
     folder.mkdir()
     (folder / "tokenizer.model").write_bytes((model / "tokenizer.model").read_bytes())
     write_fast_tokenizer(folder, SEQUENCE_LENGTH)

@@ -93,20 +93,18 @@ def predict(folder: Path) -> Any:
 
 def train(folder: Path) -> list[Any]:
     """A whole training; returns its lines of metrics."""
-    from components.formats.files import write_text
-    from components.train.deepspeed import ENVIRONMENT
+    from components.ranks.run import launch
     from components.train.metrics import read_lines
-    from components.train.planning.profile import make_attempt
+    from components.train.planning.profile import make_request
+    from components.train.request import TrainingRequest
 
     training, summary, site, launcher = smoke(folder)
-    attempt = make_attempt(training.model_copy(update=SHORT), summary, site, folder)
+    made = make_request(training.model_copy(update=SHORT), summary, site, folder).model_dump()
     add_heldout(folder / "tokens")
-    changes = {"output": folder / "model", "asynchronous_checkpoints": site.asynchronous_checkpoints}
-    write_text(folder / "attempt.json", attempt.model_copy(update=changes).model_dump_json())
-    launcher.run(
-        "components.train.loop.worker", [str(folder / "attempt.json")], processes=site.train_processes, environment=ENVIRONMENT
-    )
-    return read_lines(attempt.metrics)
+    request = TrainingRequest.model_validate(made | {"output": folder / "model"})
+    request.write()
+    launch(request, launcher, site.train_processes)
+    return read_lines(request.metrics)
 
 
 def add_heldout(folder: Path) -> None:

@@ -103,7 +103,7 @@ def bits_of(folder: Path, parts: dict[str, list[str]]) -> dict[str, float]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from components.tokenizers.tokenizer import load_tokenizer
+    from components.tokenizers.load import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)

@@ -30,7 +30,7 @@ def figures() -> Iterator[dict[str, Any]]:
         from components.train.loop.worker import prepare_deepspeed
 
         prepare_deepspeed()
-        from components.train.loop.engine import open_process_group
+        from components.train.process_group import open_process_group
 
         with open_process_group():
             yield from compare("fp32", Path(folder) / "fp32")
@@ -39,7 +39,7 @@ def figures() -> Iterator[dict[str, Any]]:
 
 def alone(folder: Path) -> None:
     """Makes this process the only rank, with the trainer's environment."""
-    from components.train.deepspeed import ENVIRONMENT
+    from components.train.environment import ENVIRONMENT
 
     rank = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     place = {"MARTLET_RENDEZVOUS": (folder / "rendezvous").as_uri(), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
@@ -49,13 +49,13 @@ def alone(folder: Path) -> None:
 def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
     """The figures of one precision."""
     from components.train.loop.steps import TrainingLoop
-    from components.train.planning.profile import make_attempt
+    from components.train.planning.profile import make_request
     from infra.sites import load_site
 
     training, summary = smoke(precision)
     site = load_site("local", ["train_processes=1"])
-    attempt = make_attempt(training, summary, site, folder)
-    run = TrainingLoop(attempt)
+    request = make_request(training, summary, site, folder)
+    run = TrainingLoop(request)
     peer = loop(run, precision)
     lines, pairs = [], []
     for step in range(ROUNDS + WARM_UP):
@@ -97,9 +97,9 @@ def loop(run: Any, precision: str) -> Callable[[int], None]:
     from components.train.loop.engine import parameter_groups
     from components.train.loop.model import build_config, build_model
 
-    training, attempt = run.training, run.attempt
-    config = build_config(training, attempt.model, run.shards.index)
-    model = build_model(training, attempt.model, config, attempt.kernels)
+    training, request = run.training, run.request
+    config = build_config(training, request.model, run.shards.index)
+    model = build_model(training, request.model, config, request.kernels)
     weights = list(model.parameters())
     masters = [weight.detach().float().clone().requires_grad_() for weight in weights] if precision == "bf16" else weights
     by_weight = dict(zip(map(id, weights), masters, strict=True))

@@ -28,8 +28,8 @@ from components.tokenizers.check.facts import Check
 from components.tokenizers.check.run import check_tokenizer, write_check
 from components.tokenizers.conversion import write_fast_tokenizer
 from components.tokenizers.japanese_scripts import JAPANESE
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.sentencepiece import SPACE
-from components.tokenizers.tokenizer import load_tokenizer
 from infra.journal import LineJournal
 
 FOLDER = Path(".build/vocabulary")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.base.component import Component
 from components.base.planning import WarmStartable
-from components.context import JOURNAL, build_context, jobs_of
+from components.context import JOURNAL, batch_launcher, build_context
 from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_path
 from components.params import component_of, load_params
@@ -62,23 +62,22 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     scratch = scratch_of(settings, mark)
     candidates = warm_start_candidates(settings, scratch, key) if isinstance(component, WarmStartable) else ()
     context = build_context(settings, stage, mark, candidates)
-    jobs = None if component.is_passthrough else jobs_of(settings, stage, context)
+    jobs = None if component.is_passthrough else batch_launcher(settings, stage, context)
+    launcher = jobs or context.launcher
     started, clock = datetime.now(UTC), time.monotonic()
     with held(scratch, context.journal.say), Partial(paths["output"]) as partial:
         if isinstance(component, WarmStartable):
             write_warm_start_key(scratch, key)
         call = StageCall(stage=stage, inputs=inputs, output=partial, fingerprint=context.fingerprint)
-        if jobs is None:
-            answer = carry_out(component, context, call)
-        elif component.distributed:
-            answer = carry_out(component, replace(context, launcher=jobs), call)
+        if jobs is None or component.distributed:
+            answer = carry_out(component, replace(context, launcher=launcher), call)
         else:
             answer = answer_in_a_job(jobs, context, call)
-        usage = None if jobs is None else jobs.usage(context.journal.metrics)
+        usage = launcher.usage(context.journal.metrics)
     record = Record(
         stage=stage,
-        kind=component.kind,  # type: ignore[attr-defined]
-        version=component.version,  # type: ignore[attr-defined]
+        kind=component.kind,
+        version=component.version,
         parameters=component.model_dump(mode="json"),
         inputs=digests,
         output=Artifact(path=str(paths["output"]), sha256=digest_path(paths["output"])),
@@ -100,8 +99,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         record.write(partial)
         if context.journal.metrics.exists():
             shutil.copyfile(context.journal.metrics, partial / "metrics.jsonl")
-        if jobs is not None:
-            jobs.copy_papers(partial / "job")
+        launcher.copy_job_record(partial / "job")
     context.journal.say(record.headline)
 
 

@@ -1,21 +1,20 @@
-"""Settings and a stage's name in, the services that its component may call out: as this site and these settings have them."""
+"""The services that a stage's component may call, made as the site and the settings have them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from components.base.ports import Context
+from components.base.ports import Context, Launcher
 from infra.debian import DebianPackages
 from infra.hub import HuggingFaceHub
 from infra.journal import LineJournal
 from infra.local import LocalProcesses
 from infra.objects import S3Objects
 from infra.pypi import PyPIWheels
+from infra.scheduler.launcher import BatchLauncher
+from infra.scheduler.stage_job import StageJob
 from infra.scratch import scratch_of
 from infra.settings import Settings
-from infra.sites import load_site, load_slurm
-
-if TYPE_CHECKING:
-    from infra.slurm.launcher import SlurmJobs
+from infra.site_scheduler import scheduler_of
+from infra.sites import load_site
 
 JOURNAL = Path("journal")
 """Of the workspace, which is the current folder."""
@@ -38,18 +37,13 @@ def build_context(settings: Settings, stage: str, mark: str, candidates: tuple[P
     )
 
 
-def jobs_of(settings: Settings, stage: str, context: Context) -> "SlurmJobs | None":
+def batch_launcher(settings: Settings, stage: str, context: Context) -> Launcher | None:
     """What runs this stage's processes as a job; None where the site runs it on this machine."""
-    slurm = load_slurm(settings.site)
-    if slurm is None or stage not in slurm.stages:
+    scheduler = scheduler_of(settings)
+    if scheduler is None or stage not in scheduler.site.stages:
         return None
-    from infra.slurm.here import slurm_of
-    from infra.slurm.launcher import SlurmJobs
-    from infra.slurm.place import Place
-
-    place = Place(
+    stage_job = StageJob(
         stage=stage, run=settings.run, fingerprint=context.fingerprint, scratch=context.scratch,
         workspace=Path.cwd(), cancelled=JOURNAL.absolute() / f"{stage}.cancelled",
     )
-    return SlurmJobs(place, slurm.stages[stage], slurm, slurm_of(settings))
-
+    return BatchLauncher(stage_job, scheduler)

@@ -4,10 +4,11 @@
 same stages a second time, for the base model that the line starts from.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from components.base.component import Component
 from components.base.fields import Fields
@@ -76,6 +77,15 @@ def component_of(params: Params, section: str) -> Component:
     if section not in STAGES:
         raise ParameterError(f"{section!r} is no stage. The stages are: {', '.join(STAGES)}.")
     component: Component = getattr(params, section)
+    return component
+
+
+def build_component(section: str, values: Mapping[str, Any]) -> Component:
+    """The component of a section, from its parameters alone. Raises `ParameterError` naming the key."""
+    try:
+        component: Component = TypeAdapter(Params.model_fields[section].rebuild_annotation()).validate_python(dict(values))
+    except ValidationError as error:
+        raise ParameterError(explain(error, section)) from None
     return component
 
 

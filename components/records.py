@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from components.base.component import Component
 from components.base.planning import WarmStartable
+from components.base.usage import Usage
 from components.errors import InputError
 from components.formats.digests import digest_value
 from components.formats.files import write_text
-from components.formats.usage import Usage
 
 
 class Artifact(BaseModel):

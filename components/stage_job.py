@@ -17,10 +17,11 @@ from components.context import build_context
 from components.errors import MartletError, WorkerFailed
 from components.formats.files import link_files, write_text
 from components.params import component_of, load_params
+from components.ranks.outcome import raise_refusal, write_refusal
 from infra.settings import Settings
 
-REFUSAL = "refusal.txt"
-"""Beside the call: the error of a component that a person can mend."""
+REFUSAL = "refusal.json"
+"""Beside the call: the error of a component that a person can mend (`components.ranks.outcome`)."""
 
 
 class StageCall(Fields):
@@ -48,7 +49,7 @@ def carry_out(component: Component, context: Context, call: StageCall) -> Answer
 def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer:
     """Has a job carry it out, unless one did before, and puts its output in place.
 
-    Raises the component's own error as `MartletError`, `WorkerFailed` where the job ended otherwise.
+    Raises the component's own error, or `WorkerFailed` if the job ended otherwise.
     """
     folder = context.scratch / "door"  # apart from the component's own files
     result, call_file = folder / "result", folder / "call.json"
@@ -60,8 +61,7 @@ def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer
         try:
             jobs.run("components.stage_job", [str(call_file)], processes=1, environment={})
         except WorkerFailed:
-            if refusal.exists():
-                raise MartletError(refusal.read_text(encoding="utf-8")) from None
+            raise_refusal(refusal)
             raise
     link_files(result / "output", call.output)
     return Answer.model_validate_json((result / "answer.json").read_bytes())
@@ -87,5 +87,5 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except MartletError as problem:
-        write_text(Path(sys.argv[1]).with_name(REFUSAL), str(problem))
+        write_refusal(Path(sys.argv[1]).with_name(REFUSAL), problem)
         sys.exit(f"error: {problem}")

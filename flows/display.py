@@ -1,6 +1,5 @@
 """The lines of a stage in, a bar on a terminal or plain lines in a log out."""
 
-import json
 import sys
 import time
 from types import TracebackType
@@ -8,7 +7,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.journal import JOB_MARK, MARK
+from components.ranks.progress import Progress as Step
+from components.ranks.progress import read_progress
+from infra.journal import JOB_MARK
 
 LOG_INTERVAL_SECONDS = 5.0
 
@@ -47,19 +48,19 @@ class Display:
         """Shows one line of a stage. What marks a job's state was said in plain words."""
         if text.startswith(JOB_MARK):
             return
-        if not text.startswith(MARK):
+        step = read_progress(text)
+        if step is None:
             self.console.print(f"{stage:>10} │ {text}", markup=False)
             return
-        step = json.loads(text[len(MARK) :])
         if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=step["done"], total=step["total"], text=step["text"])
+            self.bar.update(self.task, completed=step.done, total=step.total, text=step.text)
         elif self.due(step):
-            self.console.print(f"{stage:>10} │ {step['done']:,}/{step['total']:,} {step['text']}", markup=False)
+            self.console.print(f"{stage:>10} │ {step.done:,}/{step.total:,} {step.text}", markup=False)
 
-    def due(self, step: dict[str, int]) -> bool:
+    def due(self, step: Step) -> bool:
         """True for the last step, and every few seconds."""
         now = time.monotonic()
-        if step["done"] < step["total"] and now - self.printed < LOG_INTERVAL_SECONDS:
+        if step.done < step.total and now - self.printed < LOG_INTERVAL_SECONDS:
             return False
         self.printed = now
         return True

@@ -12,16 +12,17 @@ from prefect.logging import get_run_logger
 
 from components.errors import MartletError
 from components.params import STAGES
+from components.ranks.progress import MARK
 from components.records import read_record
+from flows.artifacts import PrefectArtifacts, put_artifact
+from flows.cancellation import is_cancelled
 from flows.display import Display
 from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
-from flows.ui.artifacts import PrefectArtifacts, put_artifact
-from flows.ui.cancellation import is_cancelled
 from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight, seal
 from infra import git
-from infra.journal import JOB_MARK, MARK
+from infra.journal import JOB_MARK
 from infra.scratch import discard, scratch_of
 from infra.settings import Settings
 from infra.tracking.writer import tracked

@@ -19,8 +19,8 @@ def run_flow(request: Request) -> Summary:
     provide_server()
     from prefect.client.orchestration import get_client
 
+    from flows.cancellation import CancellationWatch
     from flows.pretrain import pretrain
-    from flows.ui.cancellation import CancellationWatch
 
     with get_client(sync_client=True) as client:
         try:

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from components.formats.usage import Usage, total
+from components.base.usage import Usage, total
 from components.params import STAGES
 from components.records import Record, read_record
 from flows.pipeline import StageResult

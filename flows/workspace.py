@@ -18,8 +18,7 @@ from components.params import Params, preflight
 from flows.request import Request, parameters_of, render
 from infra import git
 from infra.settings import Settings
-from infra.sites import load_slurm
-from infra.slurm.here import refusals
+from infra.site_scheduler import scheduler_of
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,13 @@ def refuse_preflight(workspace: Workspace) -> None:
 
 
 def refuse_cluster(workspace: Workspace, left: Callable[[], Collection[str]]) -> None:
-    """Raises `ParameterError` where the site's Slurm takes no job of the stages left, `ServiceError` without a Slurm."""
-    if load_slurm(workspace.settings.site) is None:
+    """Raises `ParameterError` if the site's cluster takes no job of the stages left, `ServiceError` if it cannot be asked."""
+    scheduler = scheduler_of(workspace.settings)
+    if scheduler is None:
         return
-    if found := refusals(workspace.settings, left()):
-        site = f"infra/sites/{workspace.settings.site}.yaml"
-        raise ParameterError(f"{workspace.run} could not finish: Slurm refuses what {site} asks for:\n  " + "\n  ".join(found))
+    if found := scheduler.refusals(left()):
+        who, site = scheduler.site.scheduler, f"infra/sites/{workspace.settings.site}.yaml"
+        raise ParameterError(f"{workspace.run} could not finish: {who} refuses what {site} asks for:\n  " + "\n  ".join(found))
 
 
 @contextmanager

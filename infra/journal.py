@@ -1,16 +1,15 @@
 """A stage's own words in, marked lines on standard output out; the flow reads them live.
 
-A progress line is `@progress {"done": …, "total": …, "text": …}`, at most two a second and always the first and the last.
+Progress lines are those of `components.ranks.progress`, at most two a second and always the first and the last.
 A job's line is `@job {"words": …, "folder": …}`, after each plain line that says the same words of its state.
 """
 
-import json
 import time
 from pathlib import Path
 
-MARK = "@progress "
+from components.ranks.progress import INTERVAL_SECONDS, Progress
+
 JOB_MARK = "@job "
-INTERVAL_SECONDS = 0.5
 
 
 class LineJournal:
@@ -26,7 +25,7 @@ class LineJournal:
         if done < total and done > 0 and now - self._printed < INTERVAL_SECONDS:
             return
         self._printed = now
-        self.say(MARK + json.dumps({"done": done, "total": total, "text": text}, ensure_ascii=False))
+        self.say(Progress(done, total, text).line())
 
     def say(self, text: str) -> None:
         """Prints one line at once."""

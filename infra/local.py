@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from components.base.usage import Usage
 from components.errors import WorkerFailed
 from infra.processes import dying_with_parent
 
@@ -30,7 +31,7 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True)
-class Rank:
+class LocalRank:
     """One process, its pidfd and its log."""
 
     number: int
@@ -82,7 +83,7 @@ class LocalProcesses:
         if outcome is not None:
             outcome.unlink(missing_ok=True)
         command = [sys.executable, "-m", module, *arguments]
-        ranks: list[Rank] = []
+        ranks: list[LocalRank] = []
         with tempfile.TemporaryDirectory(prefix="martlet-") as folder, forwarding(ranks) as missed:
             try:
                 for number in range(processes):
@@ -103,6 +104,13 @@ class LocalProcesses:
                 f"Its log {failed.log} ends with:\n{failed.tail() or '(nothing was printed)'}"
             )
 
+    def usage(self, metrics: Path) -> Usage | None:  # noqa: ARG002
+        """None: this machine is not paid for by the hour."""
+        return None
+
+    def copy_job_record(self, target: Path) -> None:
+        """Copies nothing: the ranks were no job."""
+
     def _variables(self, rank: int, processes: int, rendezvous: Path) -> dict[str, str]:
         """What a rank needs to know; the rendezvous is a URL for `torch.distributed.init_process_group`."""
         return {
@@ -117,7 +125,7 @@ class LocalProcesses:
         }
 
 
-def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> Rank:
+def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> LocalRank:
     """Starts one rank, in a process group of its own: Ctrl-C reaches us alone, and we pass on what the ranks should hear."""
     log = logs / f"rank-{number}.log"
     with log.open("ab") as stream:
@@ -130,11 +138,11 @@ def start(command: list[str], number: int, logs: Path, environment: dict[str, st
             start_new_session=True,
             preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (it takes no lock)
         )
-        return Rank(number, process, os.pidfd_open(process.pid), log, stream.tell())
+        return LocalRank(number, process, os.pidfd_open(process.pid), log, stream.tell())
 
 
 @contextmanager
-def forwarding(ranks: list[Rank]) -> Iterator[list[int]]:
+def forwarding(ranks: list[LocalRank]) -> Iterator[list[int]]:
     """Passes signals on to the ranks while the block runs; Ctrl-C becomes SIGTERM, which asks for a checkpoint.
 
     Yields the signals that came so far: a rank that was just being started may have missed them.
@@ -156,7 +164,7 @@ def forwarding(ranks: list[Rank]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def pass_through(rank: Rank) -> None:
+def pass_through(rank: LocalRank) -> None:
     """Copies what the rank prints to its log and to standard output, line by line, until it ends."""
     output: IO[bytes] | None = rank.process.stdout
     assert output is not None
@@ -168,7 +176,7 @@ def pass_through(rank: Rank) -> None:
             sys.stdout.flush()
 
 
-def ended(ranks: list[Rank], seconds: float | None) -> Iterator[Rank]:
+def ended(ranks: list[LocalRank], seconds: float | None) -> Iterator[LocalRank]:
     """The ranks in the order in which they end; stops early when the time is over."""
     until = time.monotonic() + seconds if seconds is not None else None
     with selectors.DefaultSelector() as selector:
@@ -179,19 +187,19 @@ def ended(ranks: list[Rank], seconds: float | None) -> Iterator[Rank]:
             if not found:
                 return
             # where two ended at once, the one that was killed took the other with it
-            together: list[Rank] = [key.data for key, _ in found]
+            together: list[LocalRank] = [key.data for key, _ in found]
             for rank in together:
                 selector.unregister(rank.handle)
                 rank.process.wait()
             yield from sorted(together, key=lambda rank: (rank.process.returncode >= 0, rank.number))
 
 
-def first_failure(ranks: list[Rank]) -> Rank | None:
+def first_failure(ranks: list[LocalRank]) -> LocalRank | None:
     """Waits until one rank ended badly and returns it, or until all ended well."""
     return next((rank for rank in ended(ranks, None) if rank.process.returncode != 0), None)
 
 
-def end(ranks: list[Rank]) -> None:
+def end(ranks: list[LocalRank]) -> None:
     """Ends what still runs: SIGTERM, then SIGKILL after a grace."""
     for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
         for rank in ranks:

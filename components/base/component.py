@@ -21,6 +21,9 @@ class Component(Fields):
     changes results.
     """
 
+    kind: str  # every component makes a literal of both
+    version: int
+
     distributed: ClassVar[bool] = False
     """Whether its work is done by ranks that it starts itself, on as many nodes as the site has; the others are run whole."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from components.base.site import Site
+from components.base.usage import Usage
 
 
 class PackageArchive(Protocol):
@@ -37,7 +38,10 @@ class Hub(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts the ranks of a worker module and waits for all of them; satisfied by `infra.local`."""
+    """Starts the ranks of a worker module and waits for all of them.
+
+    Satisfied by `infra.local`, and by `infra.scheduler.launcher` for a stage whose ranks are a cluster's job.
+    """
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
@@ -48,6 +52,17 @@ class Launcher(Protocol):
         Ranks that can stop early and go on later say so in the JSON file `outcome`: `finished` is false in it. A launcher
         whose machines are lent for a time starts them again then, perhaps in another number.
         """
+        ...
+
+    def usage(self, metrics: Path) -> Usage | None:
+        """What the ranks took of a cluster, once the work is done; None if they took nothing of one.
+
+        `metrics` are the lines that a training wrote, if there are any.
+        """
+        ...
+
+    def copy_job_record(self, target: Path) -> None:
+        """Copies what an auditor asks for of the ranks' jobs into a folder, which is not made if there were none."""
         ...
 
 

@@ -1,29 +1,19 @@
-"""What `clean` promises: collected pages in, clean deduplicated documents and a count for every rule out."""
+"""What `clean` promises: collected pages in, clean deduplicated documents and a count for every rule out.
+
+A cleaner is a strategy: it says what becomes of one page. The engine reads the pages, in as many ranks and processes as the
+site has, removes duplicates, holds documents out, counts and writes.
+"""
 
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from components.base.component import Component, Report
+from pydantic import Field
+
+from components.base.component import Component
 from components.base.ports import Context
-
-
-class CleanReport(Report):
-    """Pages in, documents kept, and how many each rule rejected (in the order in which the rules were asked)."""
-
-    pages: int
-    kept: int
-    rejected: dict[str, int]
-    characters: dict[str, int]
-    """Kept characters by language, training and held-out text together."""
-    heldout: dict[str, int]
-    """Held-out documents by language."""
-
-    def headline(self) -> str:
-        """Pages in, kept, and each rule's count."""
-        rules = ", ".join(f"{rule} {count:,}" for rule, count in self.rejected.items() if count)
-        text = ", ".join(f"{language} {count / 1e6:.2f} M" for language, count in sorted(self.characters.items()))
-        return f"{self.pages:,} pages in, {self.kept:,} kept ({text} characters); rejected: {rules or 'none'}"
+from components.clean.page import Page, Verdict
+from components.clean.report import CleanReport
 
 
 class Cleaner(Component):
@@ -34,6 +24,22 @@ class Cleaner(Component):
 
     distributed: ClassVar[bool] = True
 
+    heldout_fraction: float = Field(ge=0, lt=1)
+    """Of the documents, those that are kept from training to measure on; chosen by the hash of their id."""
+
     @abstractmethod
+    def rule_names(self) -> list[str]:
+        """The names of what can reject a page, in the order in which they are asked.
+
+        "exact_duplicate" and "near_duplicate" come last, if the verdicts have digests and bands.
+        """
+
+    @abstractmethod
+    def filter(self, page: Page) -> Verdict:
+        """What becomes of one page; the same for the same page, in whichever process."""
+
     def run(self, context: Context, sources: Path, output: Path) -> CleanReport:
-        """Raises `EmptyCorpus` where nothing is left, naming the rule that took most."""
+        """Raises `EmptyCorpus` if nothing is left, naming the rule that took most."""
+        from components.clean.engine.run import clean_corpus  # numpy
+
+        return clean_corpus(context, self, sources, output)

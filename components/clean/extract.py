@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
+from components.clean.page import Page
+
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 JOINER = "\u2060"
 LONE_CHARACTER = re.compile(r"(?<=>)\s*(?:[\u0800-\ud7ff\uf900-\uffff]|&#x?[0-9a-fA-F]+;)(?=\s*<)")
@@ -28,6 +30,14 @@ SHIFT_JIS = ("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j", "ms_kanj
 """What the web calls Shift_JIS is Microsoft's extension of it; the plain codec loses ① and 髙."""
 
 READABLE = (*HTML, "text/plain")
+
+
+def read_text(page: Page, skip_elements: Sequence[str]) -> tuple[str, str | None]:
+    """The page's text, or the reason why there is none: "no_text_response" or "no_text"."""
+    if page.status != 200 or media_type(page.content_type) not in READABLE:
+        return "", "no_text_response"
+    text = extract(page.body, page.content_type, skip_elements)
+    return text, None if text.strip() else "no_text"
 
 
 def extract(body: bytes, content_type: str, skip_elements: Sequence[str]) -> str:

@@ -1,12 +1,11 @@
-"""Collected pages in, their text out, whatever it is: for sources that are clean already."""
+"""The text of every collected page, whatever it is: for sources that are clean already."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from components.base.ports import Context
-from components.clean.contract import Cleaner, CleanReport
+from components.clean.contract import Cleaner
+from components.clean.page import Page, Verdict
 
 
 class PassthroughCleaner(Cleaner):
@@ -15,15 +14,17 @@ class PassthroughCleaner(Cleaner):
     kind: Literal["passthrough"]
     version: Literal[1]
     languages: list[str] = Field(min_length=1)
-    heldout_fraction: float = Field(ge=0, lt=1)
     skip_elements: list[str]
 
     def rule_names(self) -> list[str]:
-        """What can reject a page, in the order in which it is asked."""
+        """As the contract says."""
         return ["no_text_response", "no_text", "languages"]
 
-    def run(self, context: Context, sources: Path, output: Path) -> CleanReport:
-        """Raises `EmptyCorpus` where nothing is left, naming the rule that took most."""
-        from components.clean.engine.run import clean_corpus  # it knows every cleaner
+    def filter(self, page: Page) -> Verdict:
+        """As the contract says."""
+        from components.clean.extract import read_text
 
-        return clean_corpus(context, self, sources, output)
+        text, rule = read_text(page, self.skip_elements)
+        if rule is None and page.language not in self.languages:
+            rule = "languages"
+        return Verdict.rejected(page, rule) if rule else Verdict.kept(page, text)

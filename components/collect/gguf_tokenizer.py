@@ -65,7 +65,7 @@ def specification(tokens: list[str], values: Mapping[str, Any], cut: dict[str, A
 
 def template(number: int, bos: str) -> dict[str, Any]:
     """A post-processor that puts the BOS in front."""
-    frame = [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    single = [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     special = {bos: {"id": bos, "ids": [number], "tokens": [bos]}}
-    return {"type": "TemplateProcessing", "single": frame, "pair": [*frame, {"Sequence": {"id": "B", "type_id": 0}}],
+    return {"type": "TemplateProcessing", "single": single, "pair": [*single, {"Sequence": {"id": "B", "type_id": 0}}],
             "special_tokens": special}

@@ -54,9 +54,9 @@ def cut_windows(language: str, documents: Sequence[NDArray[np.int64]], before: i
 
 
 def read_windows(
-    folder: Path, text: HeldoutText, dtype: str, frame: tuple[int | None, int], length: int
+    folder: Path, text: HeldoutText, dtype: str, special_tokens: tuple[int | None, int], length: int
 ) -> list[HeldoutWindow]:
-    """The windows of one language; `frame` is the tokenizer's BOS and EOS.
+    """The windows of one language; `special_tokens` are the tokenizer's BOS and EOS.
 
     Raises `InputError` where a file is not as stated.
     """
@@ -70,7 +70,7 @@ def read_windows(
             f"{path} has {len(tokens):,} tokens in {len(offsets) - 1:,} documents, but {text.tokens:,} in {text.documents:,} "
             "were packed. Run the pack stage again."
         )
-    bos, eos = frame
+    bos, eos = special_tokens
     first = 0 if bos is None else 1
     documents = [tokens[start + first : end - 1].astype(np.int64) for start, end in pairwise(offsets.tolist())]
     return cut_windows(text.language, documents, eos if bos is None else bos, length)

@@ -150,8 +150,8 @@ def read_index(folder: Path) -> TokenIndex:
         raise InputError(f"{path} is no token index of version 5: {error}. Run the pack stage again.") from None
 
 
-def check_frames(folder: Path, index: TokenIndex) -> None:
-    """Raises `InputError` unless every document was written with its BOS, where there is one, and its EOS."""
+def check_special_tokens(folder: Path, index: TokenIndex) -> None:
+    """Raises `InputError` unless every document was written with its special tokens: BOS, if there is one, and EOS."""
     for source in index.sources:
         for name, fraction in (("start with BOS", source.bos_fraction), ("end with EOS", source.eos_fraction)):
             if fraction is not None and fraction < 1:

@@ -19,8 +19,8 @@ from components.evaluate.benchmarks import TASKS, CheckedBenchmark, find_benchma
 from components.evaluate.contract import EvaluateReport, Evaluator
 from components.evaluate.engine.merge import Results, report_of
 from components.evaluate.engine.rank_slice import measurements_of
-from components.evaluate.engine.request import Asking, EvaluationRequest
-from components.evaluate.engine.run import ENVIRONMENT, mark_of, measure_all, write_texts
+from components.evaluate.engine.request import ENVIRONMENT, Asking, EvaluationRequest
+from components.evaluate.engine.run import fingerprint_of, measure_all, write_texts
 from components.formats.scores import BASE, TRAINED
 from components.models.folder import check_rows, read_config
 from components.tokenizers.fingerprint import FILE, read_tokenizer_fingerprint
@@ -62,9 +62,9 @@ class LMEvaluator(Evaluator):
         for folder in models.values():
             check_model(folder, context.journal)
         texts = self._choose(text)
-        call = self._call(context, models, benchmarks, texts)
-        measure_all(call, context)
-        results = Results(call)
+        request = self._request(context, models, benchmarks, texts)
+        measure_all(request, context)
+        results = Results(request)
         for line in results.words():
             context.journal.say(line)
         scores = results.scores(texts)
@@ -81,7 +81,7 @@ class LMEvaluator(Evaluator):
                 raise EmptyCorpus(f"{path} holds no text to measure bits per byte on. Raise clean.heldout_fraction.")
         return texts
 
-    def _call(
+    def _request(
         self, context: Context, models: Mapping[str, Path], benchmarks: Sequence[CheckedBenchmark],
         texts: Mapping[str, Sequence[str]],
     ) -> EvaluationRequest:
@@ -91,7 +91,7 @@ class LMEvaluator(Evaluator):
             batch_size=context.site.evaluate_batch_size, seed=self.batch_seed,
         )
         return EvaluationRequest(
-            mark=mark_of(context.fingerprint, asking, benchmarks, texts),
+            fingerprint=fingerprint_of(context.fingerprint, asking, benchmarks, texts),
             models={name: folder.absolute() for name, folder in models.items()},
             benchmarks=tuple(benchmarks),
             texts=write_texts(context.scratch.absolute() / "texts", texts),

@@ -20,7 +20,7 @@ from components.models.folder import check_rows
 from components.tokenizers.check.run import check_tokenizer, write_check
 from components.tokenizers.check.texts import read_domains, sample_domains
 from components.tokenizers.japanese_scripts import count_characters
-from components.tokenizers.tokenizer import load_tokenizer
+from components.tokenizers.load import load_tokenizer
 
 CHECKED_CHARACTERS, FUZZED = 300_000, 2_000
 """Of each language's held-out text, and random strings: some seconds. `martlet tokenizer check` takes any number."""

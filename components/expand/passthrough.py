@@ -9,7 +9,7 @@ from components.expand.contract import Expander, ExpandReport
 from components.expand.fertility import tokens_per_character
 from components.models.folder import INDEX, check_rows, copy_tokenizer, maximum_positions, weight_files
 from components.tokenizers.japanese_scripts import count_characters
-from components.tokenizers.tokenizer import load_tokenizer
+from components.tokenizers.load import load_tokenizer
 
 CONFIGURATION = ("config.json", "generation_config.json", INDEX)
 

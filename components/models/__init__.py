@@ -1,1 +1,1 @@
-"""Model folders: their files, shapes, types and weights, read without torch."""
+"""Model folders: their files, shapes, types and weights, read and compared without torch."""

@@ -1,26 +1,35 @@
-"""Bytes of F32, F16 or BF16 in, float32 out, and back with one rounding to the nearest, ties to even."""
+"""The number types that weights are stored in: what safetensors, config.json and a training's precision call each of them."""
 
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
-
-Vector: TypeAlias = NDArray[np.float32]
-DTYPES = ("F32", "F16", "BF16")
-"""The names that safetensors gives to the types a growing matrix may have."""
+from dataclasses import dataclass
 
 
-def decode(data: bytes, dtype: str) -> Vector:
-    """The numbers, exactly; flat."""
-    if dtype == "BF16":  # the upper half of a float32; numpy has no such type
-        return (np.frombuffer(data, dtype="<u2").astype(np.uint32) << 16).view(np.float32)
-    return np.frombuffer(data, dtype="<f2" if dtype == "F16" else "<f4").astype(np.float32)
+@dataclass(frozen=True)
+class DType:
+    """One type, under each of its names."""
+
+    safetensors: str
+    torch: str
+    """Also what config.json calls it."""
+    precisions: frozenset[str]
+    """The values of `train.precision` whose weights are stored in it."""
 
 
-def encode(values: Vector, dtype: str) -> bytes:
-    """The finite numbers in the type, little-endian."""
-    if dtype != "BF16":
-        return values.astype("<f2" if dtype == "F16" else "<f4").tobytes()
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    # one less than half of the last place that stays, and one more where that place is odd: ties go to even
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+DTYPES = {
+    dtype.safetensors: dtype
+    for dtype in (
+        DType("F32", "float32", frozenset({"fp32"})),
+        DType("F16", "float16", frozenset()),
+        DType("BF16", "bfloat16", frozenset({"bf16", "pure_bf16"})),
+    )
+}
+"""By safetensors' name. Models may come in any of them; a training writes those that have precisions."""
+
+
+def dtype_of_precision(precision: str) -> DType:
+    """The type that a training of this precision stores its weights in."""
+    return next(dtype for dtype in DTYPES.values() if precision in dtype.precisions)
+
+
+def torch_name(safetensors: str) -> str:
+    """What torch and config.json call a stored type; safetensors' own name if it is none of `DTYPES`."""
+    return DTYPES[safetensors].torch if safetensors in DTYPES else safetensors

@@ -5,11 +5,12 @@ Reading facts from it needs no torch: shapes come from the safetensors headers.
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, TokenizerMismatch
-from components.models.safetensors_stream import read_header
+from components.models.safetensors_stream import Tensor, read_header
 
 TOKENIZER_FILES = (
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
@@ -87,8 +88,13 @@ def tensor_shapes(folder: Path) -> dict[str, list[int]]:
 
     Raises `InputError` where a file is of another kind or cut off.
     """
-    headers = (read_header(path) for path in sorted(folder.glob("*.safetensors")))
-    return {tensor.name: list(tensor.shape) for header in headers for tensor in header.tensors}
+    return {tensor.name: list(tensor.shape) for tensor in read_tensors(folder)}
+
+
+def read_tensors(folder: Path) -> Iterator[Tensor]:
+    """Every tensor of the folder's safetensors files, from their headers alone; raises as `tensor_shapes` does."""
+    for path in sorted(folder.glob("*.safetensors")):
+        yield from read_header(path).tensors
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

@@ -60,7 +60,7 @@ class MixturePacker(Packer):
         from components.data.token_writer import describe_source, write_source
         from components.formats.digests import digest_file
         from components.pack.tokenise import Tokenisers, packing_tokenizer_fingerprint
-        from components.tokenizers.tokenizer import tokenizer_file
+        from components.tokenizers.load import tokenizer_file
 
         fingerprint = packing_tokenizer_fingerprint(model)
         dtype = token_dtype(fingerprint.pieces)

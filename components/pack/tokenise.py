@@ -18,8 +18,9 @@ from components.data.token_writer import write_source
 from components.errors import EmptyCorpus, InputError
 from components.formats.digests import digest_file
 from components.tokenizers.fingerprint import TokenizerFingerprint
+from components.tokenizers.load import tokenizer_file
 from components.tokenizers.special_tokens import document_tokenizer, folder_tokenizer_fingerprint
-from components.tokenizers.tokenizer import Tokenizer, tokenizer_file
+from components.tokenizers.tokenizer import Tokenizer
 
 Text = tuple[str, str]
 """A document's id and text."""

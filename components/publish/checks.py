@@ -5,7 +5,7 @@ the base model, a path of the machine that trained it, a router that still retur
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -14,11 +14,9 @@ from tokenizers import Tokenizer
 
 from components.errors import InputError, TokenizerMismatch
 from components.formats.files import write_json
-from components.models.folder import EMBEDDING, HEAD, check_rows, padding_rows, read_config, tensor_shapes
-from components.models.safetensors_stream import read_header
+from components.models.folder import read_config
+from components.models.verification import ModelFacts
 from components.records import Record
-
-DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,9 @@ def check_vocabulary(folder: Path, values: dict[str, Any]) -> None:
     if not path.exists():
         raise InputError(f"{path} does not exist: a release needs its tokenizer. Run `dvc repro expand train`.")
     pieces = Tokenizer.from_file(str(path)).get_vocab_size()
-    check_rows(folder, pieces)
-    rows = pieces + padding_rows(folder)
-    head = tensor_shapes(folder).get(HEAD, [rows])[0]
+    facts = ModelFacts(folder, values)
+    rows = facts.rows(pieces)
+    head = rows if facts.head_rows is None else facts.head_rows
     for name, found in (("config.json's vocab_size", values.get("vocab_size")), ("the output head", head)):
         if found != rows:
             padding = f" and config.json states {rows - pieces:,} padding rows" if rows > pieces else ""
@@ -80,29 +78,15 @@ def check_positions(folder: Path, values: dict[str, Any], records: Sequence[Reco
 
 def check_paths(folder: Path, values: dict[str, Any]) -> None:
     """No path of this machine is left in the configuration."""
-    for key, text in strings(values, ""):
-        if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
-            raise InputError(f"{folder / 'config.json'}: {key} holds a path of this machine ({text}). Remove it.")
-
-
-def strings(value: object, key: str) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON value, with the key that leads to it."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from strings(inner, f"{key}.{name}".lstrip("."))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from strings(inner, f"{key}[{number}]")
+    for key, text in ModelFacts(folder, values).absolute_paths(PurePosixPath, PureWindowsPath):
+        raise InputError(f"{folder / 'config.json'}: {key} holds a path of this machine ({text}). Remove it.")
 
 
 def checked_dtype(folder: Path, values: dict[str, Any]) -> str:
     """The dtype of the embedding, which config.json must not contradict."""
-    tensors = (tensor for path in sorted(folder.glob("*.safetensors")) for tensor in read_header(path).tensors)
-    stored = next(tensor.dtype for tensor in tensors if tensor.name == EMBEDDING)
-    dtype = DTYPES.get(stored, stored)
-    stated = values.get("dtype", values.get("torch_dtype", dtype))
+    facts = ModelFacts(folder, values)
+    dtype = facts.embedding_dtype
+    stated = facts.stated_dtype(otherwise=dtype)
     if stated != dtype:
         raise InputError(
             f"{folder / 'config.json'} states dtype {stated}, but the weights are {dtype}. Run `dvc repro train`."

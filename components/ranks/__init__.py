@@ -1,1 +1,1 @@
-"""Work that several processes share: what they are told, how they report, stop and end."""
+"""Work that a stage's ranks share: what they are told, how they report and stop, and what becomes of them."""

@@ -1,19 +1,15 @@
-"""Signals in, the end of a rank that was asked to stop out; and the lines by which rank 0 says how far all of them are.
+"""The signals that ask a rank to stop: noted when they come, acted on when the rank looks.
 
 Light: it is there before the imports that take seconds.
 """
 
-import json
 import signal
-import sys
 from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-PROGRESS_SECONDS = 0.5
-"""Between two lines of progress, at least."""
 
 
-class Stopped(Exception):  # never leaves a worker
+class Stopped(Exception):  # never leaves a rank
     """A signal asked this rank to leave."""
 
 
@@ -22,7 +18,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.number = 0
-        """The last one that came; 0 where none did."""
+        """The last one that came; 0 if none did."""
         for number in STOPPING:
             signal.signal(number, self.note)
 
@@ -32,17 +28,10 @@ class Signals:
 
     @property
     def came(self) -> str:
-        """Its name; empty where none came."""
+        """The name of the last one; empty if none came."""
         return signal.Signals(self.number).name if self.number else ""
 
     def stop(self) -> None:
-        """Raises `Stopped` where one came."""
+        """Raises `Stopped` if one came."""
         if self.came:
             raise Stopped(self.came)
-
-
-def print_progress(done: int, total: int, text: str) -> None:
-    """Prints a line that the flow shows as progress."""
-    progress = {"done": done, "total": total, "text": text}
-    sys.stdout.write(f"@progress {json.dumps(progress, ensure_ascii=False)}\n")
-    sys.stdout.flush()

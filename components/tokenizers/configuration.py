@@ -1,7 +1,7 @@
 """What a base model's `tokenizer_config.json` says of its special tokens and its chat, kept through an enlargement.
 
-Kept are the names of the special tokens, whether BOS and EOS frame a text, the chat template and the padding side; how
-text is split is `tokenizer.json`'s to say, and the rest belongs to classes that we do not write.
+Kept are the names of the special tokens, whether BOS stands before a text and EOS behind it, the chat template and the
+padding side; how text is split is `tokenizer.json`'s to say, and the rest belongs to classes that we do not write.
 """
 
 import json

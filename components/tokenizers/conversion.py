@@ -61,14 +61,14 @@ def build_fast_tokenizer(proto: Proto, *, add_bos: bool = True, add_eos: bool = 
     fast.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), replace] if prefix else [replace])
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     fast.decoder = decoders.Sequence([*steps, strip] if prefix else steps)
-    fast.post_processor = _frame(proto, add_bos, add_eos)
+    fast.post_processor = _special_tokens_template(proto, add_bos, add_eos)
     specials = [piece.piece for piece in proto.pieces if piece.type in (UNKNOWN, CONTROL)]
     fast.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in specials])
     return fast
 
 
-def _frame(proto: Proto, add_bos: bool, add_eos: bool) -> Any:
-    """BOS and EOS around each of one or two texts; a frame of nothing is a template too."""
+def _special_tokens_template(proto: Proto, add_bos: bool, add_eos: bool) -> Any:
+    """BOS before and EOS behind each of one or two texts, as the switches say; without both it is a template too."""
     from tokenizers import processors
 
     specification = proto.trainer_spec

@@ -20,7 +20,7 @@ from components.errors import InputError, TokenizerMismatch
 from components.formats.digests import digest_value
 from components.formats.files import write_json
 from components.tokenizers.golden_strings import GOLDEN
-from components.tokenizers.tokenizer import Tokenizer, frame
+from components.tokenizers.tokenizer import Tokenizer, with_special_tokens
 
 FILE = "tokenizer_fingerprint.json"
 SHOWN = 8
@@ -54,7 +54,7 @@ def fingerprint_tokenizer(tokenizer: Tokenizer) -> TokenizerFingerprint:
     walk = Walk.of(tokenizer)
     return TokenizerFingerprint(
         version=1, pieces=tokenizer.pieces, bos=tokenizer.bos, eos=tokenizer.eos,
-        document=frame(ids[0], tokenizer.bos, tokenizer.eos), reachable=len(walk.texts), vocabulary=walk.digest(),
+        document=with_special_tokens(ids[0], tokenizer.bos, tokenizer.eos), reachable=len(walk.texts), vocabulary=walk.digest(),
         golden=dict(zip(GOLDEN, ids, strict=True)), walk=base64.b64encode(walk.checksums).decode(),
     )
 

@@ -3,10 +3,10 @@
 They are never edited: a string more or less is another version of `components.tokenizers.fingerprint.TokenizerFingerprint`.
 """
 
-FRAMED = "The martlet has no feet: it is drawn without ever landing.\nツバメは海を渡る。"
-"""The text that is also split as a document, BOS and EOS included."""
+GOLDEN_DOCUMENT = "The martlet has no feet: it is drawn without ever landing.\nツバメは海を渡る。"
+"""The golden string that is also split as a document, BOS and EOS included."""
 GOLDEN = (
-    FRAMED,
+    GOLDEN_DOCUMENT,
     "",
     " ",
     "  two spaces before and three behind   ",

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.tokenizers.byte_level import bytes_of, read_specification
+from components.tokenizers.load import tokenizer_file
 from components.tokenizers.sentencepiece import BYTE, NORMAL, SPACE, read_proto
-from components.tokenizers.tokenizer import tokenizer_file
 
 FILE = "piece_bytes.npy"
 

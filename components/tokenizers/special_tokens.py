@@ -12,8 +12,9 @@ from typing import Any
 
 from components.errors import InputError, TokenizerMismatch
 from components.tokenizers.fingerprint import TokenizerFingerprint, compare, fingerprint_tokenizer, show
-from components.tokenizers.golden_strings import FRAMED
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.golden_strings import GOLDEN_DOCUMENT
+from components.tokenizers.load import load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 
 
 def document_tokenizer(folder: Path) -> Tokenizer:
@@ -47,7 +48,7 @@ def folder_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint:
 
 
 def bos_in_front(plain: Sequence[int], asked: Sequence[int], where: str) -> int | None:
-    """The BOS that a tokenizer puts in front, from the ids of `FRAMED` without and with special tokens asked for.
+    """The BOS that a tokenizer puts in front, from the ids of `GOLDEN_DOCUMENT` without and with special tokens asked for.
 
     Raises `TokenizerMismatch` where these are not one piece in front or none, the text, and one piece behind or none.
     """
@@ -56,14 +57,15 @@ def bos_in_front(plain: Sequence[int], asked: Sequence[int], where: str) -> int 
         if list(text) == list(plain) and len(behind) <= 1:
             return asked[0] if before else None
     raise TokenizerMismatch(
-        f"{where}: where special tokens are asked for, {FRAMED!r} gives {show(asked, 0)}, and without them {show(plain, 0)}; "
+        f"{where}: where special tokens are asked for, {GOLDEN_DOCUMENT!r} gives {show(asked, 0)}, and without them "
+        f"{show(plain, 0)}; "
         "the same ids with at most a BOS in front and an EOS behind were expected. Correct its post_processor."
     )
 
 
 def _backend_bos(backend: Any, path: Path) -> int | None:
     """`bos_in_front` of a `tokenizers.Tokenizer`."""
-    plain, asked = (backend.encode(FRAMED, add_special_tokens=special).ids for special in (False, True))
+    plain, asked = (backend.encode(GOLDEN_DOCUMENT, add_special_tokens=special).ids for special in (False, True))
     return bos_in_front(plain, asked, str(path))
 
 

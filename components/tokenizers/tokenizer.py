@@ -1,16 +1,12 @@
-"""A model folder in, its tokenizer out, whichever family it is of.
+"""What every tokenizer can do, whichever family it is of: text in, piece ids out, and back.
 
-A folder with `tokenizer.model` is answered by SentencePiece, which is several times faster than any other; a folder with
-`tokenizer.json` alone by the `tokenizers` library. Both leave out BOS and EOS, and text that spells a special token is text.
+BOS and EOS are left out unless a document is asked for, and text that spells a special token is text.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from components.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +31,10 @@ class Tokenizer(ABC):
         """The ids of each text, on one thread."""
 
     def encode_documents(self, texts: Sequence[str]) -> "list[NDArray[np.int32]]":
-        """The ids of each text as a document: `frame`d, on one thread; the fast path of a corpus."""
+        """The ids of each text as a document, with special tokens, on one thread; the fast path of a corpus."""
         import numpy as np
 
-        return [np.asarray(frame(ids, self.bos, self.eos), dtype=np.int32) for ids in self.encode_batch(texts)]
+        return [np.asarray(with_special_tokens(ids, self.bos, self.eos), dtype=np.int32) for ids in self.encode_batch(texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; special tokens say nothing."""
@@ -49,26 +45,7 @@ class Tokenizer(ABC):
         """`decode` of each row, on one thread."""
 
 
-def frame(ids: Sequence[int], bos: int | None, eos: int | None) -> list[int]:
-    """A document: BOS and EOS around the ids of its text, as far as there are such."""
+def with_special_tokens(ids: Sequence[int], bos: int | None, eos: int | None) -> list[int]:
+    """The ids of a document: BOS before the ids of its text and EOS behind them, if the tokenizer has them."""
     before, behind = ([] if piece is None else [piece] for piece in (bos, eos))
     return [*before, *ids, *behind]
-
-
-def tokenizer_file(folder: Path) -> Path:
-    """The one file that defines the folder's tokenizer. Raises `InputError` where there is none."""
-    for name in ("tokenizer.model", "tokenizer.json"):
-        if (folder / name).exists():
-            return folder / name
-    raise InputError(f"{folder} holds no tokenizer: neither tokenizer.model nor tokenizer.json. Name a model folder that does.")
-
-
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a model folder. Raises `InputError` where there is none, or none of a family we know."""
-    if tokenizer_file(folder).name == "tokenizer.model":
-        from components.tokenizers.sentencepiece import read_proto, tokenizer_of
-
-        return tokenizer_of(read_proto(folder))
-    from components.tokenizers.byte_level import read_byte_level
-
-    return read_byte_level(folder)

@@ -17,35 +17,29 @@ from components.base.planning import Plannable, Rows, WarmStartable
 from components.base.ports import Context, Journal, Launcher
 from components.base.site import Site
 from components.data.batches import BatchPlan
-from components.errors import InputError, WorkerFailed
+from components.errors import InputError
 from components.formats.digests import digest_file
-from components.formats.files import link_files, write_text
+from components.formats.files import link_files
 from components.models.folder import check_rows, copy_tokenizer, read_config, tensor_shapes
+from components.ranks.run import run_ranks
 from components.tokenizers.fingerprint import compare, write_tokenizer_fingerprint
+from components.tokenizers.load import tokenizer_file
 from components.tokenizers.special_tokens import document_tokenizer, folder_tokenizer_fingerprint
-from components.tokenizers.tokenizer import tokenizer_file
 from components.train.checkpoint import store
 from components.train.checkpoint.warm_start import read_warm_start, warm_start
 from components.train.contract import Trainer, TrainReport
+from components.train.environment import ENVIRONMENT
 from components.train.export_check import check_export
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, MetricsFile, read_lines
-from components.train.parameters import Kernels, Outcome, TrainingParameters, TrainingRequest
+from components.train.parameters import TrainingParameters
+from components.train.request import Kernels, TrainingRequest
 
 if TYPE_CHECKING:
     from components.data.token_shards import TokenIndex
 
-ENVIRONMENT = {
-    # cuBLAS is deterministic only with a fixed workspace
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # FlashAttention's backward adds up in any order otherwise; torch's own switch does not reach it
-    "FLASH_ATTENTION_DETERMINISTIC": "1",
-    # on a CPU, page faults under large logits took 40 % of a step; huge pages save them
-    "THP_MEM_ALLOC_ENABLE": "1",
-}
-
 
 class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
-    """Trains with AdamW, a cosine schedule and ZeRO; see `TrainingParameters` for what each field means."""
+    """Trains with AdamW and ZeRO; see `TrainingParameters` for what each field means."""
 
     kind: Literal["deepspeed"]
     version: Literal[4]
@@ -56,6 +50,8 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
     def _fits(self) -> "DeepSpeedTrainer":
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps:,} must be fewer than steps {self.steps:,}")
+        if words := self.schedule.objection(self.steps - self.warmup_steps):
+            raise ValueError(words)
         if self.minimum_learning_rate > self.learning_rate:
             raise ValueError(
                 f"minimum_learning_rate {self.minimum_learning_rate} exceeds learning_rate {self.learning_rate}"
@@ -128,11 +124,11 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
 
     def _check_inputs(self, journal: Journal, model: Path, tokens: Path) -> "TokenIndex":
         """The tokens' index. Raises `TokenizerMismatch` or `InputError` before any process is started."""
-        from components.data.token_shards import check_frames, read_index
+        from components.data.token_shards import check_special_tokens, read_index
 
         index = read_index(tokens)
         check_tokenizer(tokens, index, model, journal)
-        check_frames(tokens, index)
+        check_special_tokens(tokens, index)
         if self.architecture is None:
             check_rows(model, index.tokenizer_fingerprint.pieces)
             if self.router_auxiliary_loss is not None and not read_config(model).get("num_local_experts"):
@@ -147,28 +143,21 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
         return index
 
     def _train(self, context: Context, model: Path, tokens: Path) -> Path:
-        """Runs the worker's processes, unless they finished before; returns the folder that they left."""
+        """Runs the ranks, unless they finished before; returns the folder that they left."""
         from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
 
-        attempt = self._attempt(context, model, tokens)
-        outcome = context.scratch / "outcome.json"
-        if attempt.output.exists() and is_finished(outcome):
-            return attempt.output
-        store.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
-        if not (context.scratch / "attempt.json").exists():
-            context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
-        warm_start(attempt, context.warm_start_candidates, context.journal.say)
-        write_text(context.scratch / "attempt.json", attempt.model_dump_json(indent=2))
-        write_piece_bytes(context.scratch, piece_bytes(model))
-        context.launcher.run(
-            "components.train.loop.worker", [str(context.scratch / "attempt.json")],
-            processes=context.site.train_processes, environment=ENVIRONMENT, outcome=outcome,
-        )
-        check_outcome(outcome, self.steps)
-        return attempt.output
+        request = self._request(context, model, tokens)
+        if not request.is_done():
+            store.refuse_foreign_in(context.scratch / "checkpoints", context.fingerprint)
+            if not request.path.exists():
+                context.journal.metrics.unlink(missing_ok=True)  # these lines are of another computation
+            warm_start(request, context.warm_start_candidates, context.journal.say)
+            write_piece_bytes(context.scratch, piece_bytes(model))
+            run_ranks(request, context, context.site.train_processes)
+        return request.output
 
-    def _attempt(self, context: Context, model: Path, tokens: Path) -> TrainingRequest:
-        """What the worker is told."""
+    def _request(self, context: Context, model: Path, tokens: Path) -> TrainingRequest:
+        """What the ranks are told."""
         return TrainingRequest(
             training=self.training,
             model=model.absolute(),
@@ -203,26 +192,3 @@ def complete_curve(curve: Path, every_step: Path) -> None:
         file = MetricsFile(curve)
         for line in read_lines(every_step):
             file.add(line)
-
-
-def read_outcome(path: Path) -> Outcome | None:
-    """How the last attempt ended; None where it left no word."""
-    return Outcome.model_validate_json(path.read_bytes()) if path.exists() else None
-
-
-def is_finished(path: Path) -> bool:
-    """Whether the last attempt came to the end of the training."""
-    outcome = read_outcome(path)
-    return outcome is not None and outcome.finished
-
-
-def check_outcome(path: Path, steps: int) -> None:
-    """Raises `WorkerFailed` unless the worker says that it finished."""
-    outcome = read_outcome(path)
-    if outcome is None:
-        raise WorkerFailed("the training processes ended without an outcome; their logs say why. Run the same command again.")
-    if not outcome.finished:
-        raise WorkerFailed(
-            f"stopped by {outcome.signal} after step {outcome.step:,} of {steps:,}; "
-            "a checkpoint is kept: run the same command again to continue"
-        )

@@ -1,18 +1,12 @@
-"""A model folder that training wrote in, nothing out where it is what was trained; else the first thing that is not."""
+"""A model folder that training wrote in, nothing out if it is what was trained; else the first thing that is not."""
 
-from collections.abc import Iterator
-from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from components.errors import WorkerFailed
-from components.models.folder import HEAD, check_rows, padding_rows, read_config, tensor_shapes
-from components.models.safetensors_stream import read_header
+from components.models.dtypes import dtype_of_precision
+from components.models.folder import HEAD, read_config, tensor_shapes
+from components.models.verification import ModelFacts
 from components.train.parameters import TrainingParameters
-
-DTYPES = {"bf16": ("bfloat16", "BF16"), "pure_bf16": ("bfloat16", "BF16"), "fp32": ("float32", "F32")}
-"""What config.json and the safetensors files call each precision's weights."""
-EXPERT = "model.layers.{layer}.block_sparse_moe.experts.{expert}.{matrix}.weight"
 
 
 def check_export(folder: Path, model: Path, training: TrainingParameters, pieces: int) -> None:
@@ -20,67 +14,41 @@ def check_export(folder: Path, model: Path, training: TrainingParameters, pieces
 
     `model` is the folder that was trained from: where it has weights, the tensors' names and shapes must be its own.
     """
-    check_rows(folder, pieces)
-    config, shape = read_config(folder), training.architecture
-    source = read_config(model) if shape is None else {}
-    tied = source.get("tie_word_embeddings", False) if shape is None else shape.tie_word_embeddings
-    theta = rope_theta(source) if shape is None else shape.rope_theta
+    shape, dtype, facts = training.architecture, dtype_of_precision(training.precision), ModelFacts(folder, read_config(folder))
+    source = ModelFacts(model, read_config(model) if shape is None else {})
+    theta = source.rope_theta if shape is None else shape.rope_theta
     expected = {
-        "vocab_size": pieces + padding_rows(folder),
+        "vocab_size": facts.rows(pieces),
         "max_position_embeddings": training.maximum_positions,
-        "rope_theta": theta or rope_theta(config),
-        "dtype": DTYPES[training.precision][0],
-        "tie_word_embeddings": tied,
-        "output_router_logits": False if "num_local_experts" in config else None,
+        "rope_theta": theta or facts.rope_theta,
+        "dtype": dtype.torch,
+        "tie_word_embeddings": source.is_tied if shape is None else shape.tie_word_embeddings,
+        "output_router_logits": False if "num_local_experts" in facts.config else None,
         "use_cache": True,
     }
-    for key, value in expected.items():
-        if config.get(key) != value:
-            raise wrong(folder, f"{key} is {config.get(key)!r} in config.json", repr(value))
-    if paths := [text for text in strings(config) if PurePosixPath(text).is_absolute()]:
-        raise wrong(folder, f"config.json names {paths[0]}", "no path of the machine that trained it")
-    check_tensors(folder, config, {} if shape else tensor_shapes(model), DTYPES[training.precision][1])
+    for key, found, value in facts.differences(expected):
+        raise wrong(folder, f"{key} is {found!r} in config.json", repr(value))
+    for _, path in facts.absolute_paths(PurePosixPath):
+        raise wrong(folder, f"config.json names {path}", "no path of the machine that trained it")
+    check_tensors(facts, {} if shape else tensor_shapes(model), dtype.safetensors)
 
 
-def check_tensors(folder: Path, config: dict[str, Any], known: dict[str, list[int]], dtype: str) -> None:
+def check_tensors(facts: ModelFacts, known: dict[str, list[int]], dtype: str) -> None:
     """Names as the hub has them, all of one type, and an output head only where it is not the embedding.
 
     `known` are the shapes of the model that was trained from, where it had weights.
     """
-    shapes, tied = tensor_shapes(folder), config["tie_word_embeddings"]
+    folder, shapes, tied = facts.folder, facts.shapes, facts.is_tied
     if (HEAD in shapes) == tied:
         found = f"{HEAD} is {'stored' if HEAD in shapes else 'missing'} and tie_word_embeddings is {tied}"
         raise wrong(folder, found, "an output head exactly where it is not the embedding")
-    if missing := expert_names(config) - shapes.keys():
+    if missing := facts.missing_experts:
         raise wrong(folder, f"{min(missing)} is missing", "each expert's matrices by themselves")
     for name, shape in shapes.items() if known else ():
         if ".experts." not in name and known.get(name) != shape:
             raise wrong(folder, f"{name} has shape {shape}", f"{known.get(name, 'no such tensor')}, as it was trained from")
-    types = {tensor.dtype for path in folder.glob("*.safetensors") for tensor in read_header(path).tensors}
-    if types != {dtype}:
+    if (types := facts.stored_dtypes) != {dtype}:
         raise wrong(folder, f"the tensors are {', '.join(sorted(types))}", dtype)
-
-
-def expert_names(config: dict[str, Any]) -> set[str]:
-    """What a Mixtral's matrices of experts are called on the hub; none for a Mistral."""
-    layers, experts = config["num_hidden_layers"], config.get("num_local_experts") or 0
-    places = product(range(layers), range(experts), ("w1", "w2", "w3"))
-    return {EXPERT.format(layer=layer, expert=expert, matrix=matrix) for layer, expert, matrix in places}
-
-
-def rope_theta(config: dict[str, Any]) -> float | None:
-    """Where version 5 says it, else where version 4 does."""
-    theta: float | None = (config.get("rope_parameters") or config).get("rope_theta")
-    return theta
-
-
-def strings(value: object) -> Iterator[str]:
-    """Every text in a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from strings(inner)
 
 
 def wrong(folder: Path, found: str, expected: str) -> WorkerFailed:

@@ -1,15 +1,16 @@
-"""What the trainer hands to its worker processes, and what they leave for it: two small files in the scratch folder.
+"""How weights are trained: everything of a trainer's fields that its ranks need; another schedule is one more in `Schedule`."""
 
-Nothing in an attempt says how many processes there are or how far training is: the same file serves every start.
-"""
-
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from components.base.fields import Fields
 from components.base.model_summary import ModelShape
+from components.train.schedules.cosine import CosineSchedule
+from components.train.schedules.wsd import WarmupStableDecaySchedule
+
+Schedule = Annotated[CosineSchedule | WarmupStableDecaySchedule, Field(discriminator="kind")]
+"""The learning-rate schedules that there are."""
 
 
 class Architecture(Fields):
@@ -76,6 +77,8 @@ class TrainingParameters(Fields):
     learning_rate: float = Field(gt=0)
     minimum_learning_rate: float = Field(ge=0)
     warmup_steps: int = Field(ge=0)
+    schedule: Schedule
+    """How the learning rate goes from `learning_rate` to `minimum_learning_rate`, behind a linear warm-up from the latter."""
     adam_betas: tuple[float, float]
     adam_epsilon: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
@@ -107,39 +110,6 @@ class TrainingParameters(Fields):
             after = last + 2
         return ranges
 
-
-class Kernels(Fields):
-    """By which code the site computes the same thing: losses and gradients differ by rounding alone."""
-
-    attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
-    compile: bool
-    fused_kernels: bool
-
-
-class TrainingRequest(Fields):
-    """A training run as its worker is told it, as `attempt.json`."""
-
-    training: TrainingParameters
-    model: Path
-    tokens: Path
-    output: Path
-    """The folder that appears, whole, when training has finished."""
-    scratch: Path
-    metrics: Path
-    fingerprint: str
-    micro_batch_size: int
-    workers: int
-    """Threads that may read files at once."""
-    kernels: Kernels
-    asynchronous_checkpoints: bool
-    accelerator_tflops: float | None
-
-
-class Outcome(Fields):
-    """How an attempt ended, as `outcome.json`; absent where the worker died."""
-
-    finished: bool
-    step: int
-    """Updates made so far."""
-    signal: str | None
-    """The signal that stopped it."""
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of update number `step` (from 0)."""
+        return self.schedule.learning_rate(step, self)

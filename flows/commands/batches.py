@@ -14,7 +14,8 @@ from components.data.provenance import Span, Trace
 from components.data.token_shards import TokenShards
 from components.errors import InputError, ParameterError
 from components.params import Params, load_params
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.load import load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 from flows.commands.runs import at_home
 from infra.settings import Settings
 from infra.sites import load_site

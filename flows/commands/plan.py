@@ -19,7 +19,7 @@ from flows.commands.runs import CONSOLE, asked
 from flows.pipeline import Pipeline
 from flows.workspace import Workspace
 from infra.local import LocalProcesses
-from infra.sites import load_site, load_slurm
+from infra.sites import load_cluster, load_site
 
 LOG_WIDTH = 180
 MODEL_FOLDERS = {"collect": "collect/model"}
@@ -33,13 +33,13 @@ def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
     CONSOLE.print(f"run {workspace.run}, commit {workspace.commit[:12]}, workspace {workspace.path}", soft_wrap=True)
     CONSOLE.print(stages_table(workspace))
     summaries = summaries_before(workspace.params, workspace.path / "artifacts")
-    slurm = load_slurm(workspace.settings.site, on)
+    cluster = load_cluster(workspace.settings.site, on)
     for stage, summary in summaries.items():
         component = component_of(workspace.params, stage)
         rows = component.forecast(summary, site) if isinstance(component, Plannable) else []
-        if slurm is not None and stage in slurm.stages and not component.is_passthrough:
+        if cluster is not None and stage in cluster.stages and not component.is_passthrough:
             hours = component.hours(summary, site) if isinstance(component, Plannable) else None
-            rows += job_rows(slurm.stages[stage], slurm, hours)
+            rows += job_rows(cluster.stages[stage], cluster, hours)
         print_rows(stage, rows + (profiled(component, summary, site) if measure else []))
     for words in preflight(workspace.params):
         CONSOLE.print(f"would stop it: {words}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A site with a Slurm in, what each stage's jobs would ask for and take, and the very script of one, out."""
+"""What the jobs of each stage would ask for and take on a site with a batch scheduler, and the very script of one."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from components.records import Artifact, fingerprint
 from flows.commands.runs import asked
 from flows.pipeline import Pipeline, stage_environment
 from flows.workspace import Workspace
+from infra.scheduler.cluster_site import Allocation, ClusterSite
+from infra.scheduler.stage_job import StageJob, job_environment
 from infra.scratch import scratch_of
-from infra.sites import load_slurm
-from infra.sites.slurm import Allocation, SlurmSite
-from infra.slurm.place import Asked, Place, request_of
-from infra.slurm.script import sbatch_text
+from infra.site_scheduler import scheduler_of
+from infra.sites import CLUSTER_KEYS
 
 UNKNOWN = "<fingerprint>"
 """Stands for what follows from inputs that are not there yet."""
@@ -27,7 +27,7 @@ UNKNOWN = "<fingerprint>"
 Rows = list[tuple[str, str]]
 
 
-def job_rows(wanted: Allocation, site: SlurmSite, hours: float | None) -> Rows:
+def job_rows(wanted: Allocation, site: ClusterSite, hours: float | None) -> Rows:
     """What a stage asks for, how many jobs that takes, one after another, and what is paid; `hours` is its computing."""
     return [("each job", asked_words(wanted)), *cost_rows(wanted, site, hours)]
 
@@ -36,28 +36,28 @@ def asked_words(wanted: Allocation) -> str:
     """One job."""
     fewer = "" if wanted.minimum_nodes == wanted.nodes else f" (no fewer than {wanted.minimum_nodes:,})"
     gpus = f", {counted(wanted.gpus_per_node, 'GPU')} a node" if wanted.gpus_per_node else ""
-    where = f", partition {wanted.partition}" if wanted.partition else ""
+    where = f", {wanted.queue}" if wanted.queue else ""
     return (
         f"{counted(wanted.nodes, 'node')}{fewer} × {counted(wanted.tasks_per_node, 'task')} × "
         f"{counted(wanted.cpus_per_task, 'core')}{gpus}{where}, at most {wanted.walltime_minutes / 60:,.3g} hours"
     )
 
 
-def cost_rows(wanted: Allocation, site: SlurmSite, hours: float | None) -> Rows:
+def cost_rows(wanted: Allocation, site: ClusterSite, hours: float | None) -> Rows:
     """Of all jobs together where the hours are known; else of one job at its time limit."""
     gpus, limit = wanted.nodes * wanted.gpus_per_node, wanted.walltime_minutes / 60
     if hours is None:
         return [("GPU-hours", f"{paid(site, gpus * limit)}, where a job uses all its time")] if gpus else []
     usable = limit - site.signal_seconds / 3600
     jobs = ceil(hours / usable)
-    too_many = f"; would stop it: the site allows {site.attempts:,} (slurm.attempts)" if jobs > site.attempts else ""
+    too_many = f"; would stop it: the site allows {site.attempts:,} ({site.key}.attempts)" if jobs > site.attempts else ""
     return [
         ("jobs in a row", f"{jobs:,}, for {hours:,.1f} hours: each computes for {usable:,.1f} and saves in the rest{too_many}"),
         *([("GPU-hours", f"{paid(site, gpus * hours)}, without the queue, restarts and lost steps")] if gpus else []),
     ]
 
 
-def paid(site: SlurmSite, gpu_hours: float) -> str:
+def paid(site: ClusterSite, gpu_hours: float) -> str:
     """The hours, and the money where the site states a price."""
     if site.price_per_gpu_hour is None:
         return f"{gpu_hours:,.0f}"
@@ -71,22 +71,22 @@ def counted(number: int, noun: str) -> str:
 
 
 def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[str], stage: str) -> str:
-    """What sbatch would be handed for this stage. Raises `ParameterError` where it would be no job."""
+    """What the scheduler would be handed for this stage. Raises `ParameterError` where it would be no job."""
     _, workspace = asked(recipe, values, reference)
-    component, name = component_of(workspace.params, stage), workspace.settings.site
-    site = load_slurm(name, on)
-    if site is None or stage not in site.stages or component.is_passthrough:
-        jobs = [s for s in site.stages if not component_of(workspace.params, s).is_passthrough] if site else []
-        there = f"Jobs are: {', '.join(jobs)}." if jobs else "It has no jobs: set MARTLET_SITE to a site with a slurm section."
-        raise ParameterError(f"{stage} is no job on the site {name}: it runs where the flow runs. {there}")
+    component, settings = component_of(workspace.params, stage), workspace.settings
+    scheduler = scheduler_of(settings, on)
+    if scheduler is None or stage not in scheduler.site.stages or component.is_passthrough:
+        jobs = [s for s in scheduler.site.stages if not component_of(workspace.params, s).is_passthrough] if scheduler else []
+        none = f"It has no jobs: set MARTLET_SITE to a site with a {' or '.join(CLUSTER_KEYS)} section."
+        there = f"Jobs are: {', '.join(jobs)}." if jobs else none
+        raise ParameterError(f"{stage} is no job on the site {settings.site}: it runs where the flow runs. {there}")
     mark = known_fingerprint(workspace, stage, component)
-    place = Place(
-        stage=stage, run=workspace.run, fingerprint=mark, scratch=scratch_of(workspace.settings, mark),
+    stage_job = StageJob(
+        stage=stage, run=workspace.run, fingerprint=mark, scratch=scratch_of(settings, mark),
         workspace=workspace.path.absolute(), cancelled=workspace.journal / f"{stage}.cancelled",
     )
-    variables = component.rank_variables if component.distributed else {}
-    request = Asked(site.stages[stage], site, variables, exclude=())
-    return sbatch_text(request_of(place, request, stage_environment(workspace, "<flow run>")))
+    own = component.rank_variables if component.distributed else {}
+    return scheduler.script(stage_job, job_environment(own, stage_environment(workspace, "<flow run>")), exclude=())
 
 
 def known_fingerprint(workspace: Workspace, stage: str, component: Component) -> str:

@@ -1,6 +1,5 @@
 """`martlet tokenizer check`: what was asked for in, tables on the terminal and files in a folder out."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import ParameterError
+from components.ranks.progress import Progress
 from components.tokenizers.check.facts import Check
 from components.tokenizers.check.run import check_tokenizer, write_check
 from components.tokenizers.check.tables import PASSED, ending, printable, tables
 from components.tokenizers.check.texts import read_domains
 from flows.display import Display
-from infra.journal import MARK
 
 LOG_WIDTH = 100
 COLOURS = {PASSED[True]: "green", PASSED[False]: "bold red", PASSED[None]: "dim"}
@@ -41,7 +40,7 @@ def check_tokenizer_folder(asked: TokenizerCheckRequest) -> bool:
         display.begin("check")
 
         def progress(done: int, total: int, text: str) -> None:
-            display.line("check", MARK + json.dumps({"done": done, "total": total, "text": text}))
+            display.line("check", Progress(done, total, text).line())
 
         check = check_tokenizer(asked.path, base=asked.base, domains=domains, fuzz=asked.fuzz, progress=progress)
     check = check.model_copy(update={"notes": [*notes, *check.notes]})

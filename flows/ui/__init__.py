@@ -1,1 +1,1 @@
-"""Prefect's side: its page, the form's deployment, artifacts, cancellation."""
+"""The pages of Prefect and MLflow with a worker, served on this machine; and the deployment whose form starts runs."""

@@ -1,4 +1,4 @@
-"""A site's name in, what a stage may use there, and how its Slurm is used, out."""
+"""Site files, read: what a stage may use on a machine or cluster, and how the cluster's batch scheduler is used."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +9,12 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, Validati
 
 from components.base.site import Site
 from components.errors import ParameterError
-from infra.sites.slurm import TRAININGS, SlurmSite
+from infra.scheduler.cluster_site import TRAININGS, ClusterSite
+from infra.sites.slurm import SlurmSite
 
 FOLDER = Path(__file__).parent
+CLUSTER_KEYS = (SlurmSite.key,)
+"""The keys of a site file that say how its batch scheduler is used; of one, for a cluster has one scheduler."""
 
 
 class SiteFile(BaseModel):
@@ -35,16 +38,21 @@ class SiteFile(BaseModel):
     slurm: SlurmSite | None
     """None: everything runs on this machine."""
 
+    @property
+    def cluster(self) -> ClusterSite | None:
+        """The section of the one batch scheduler that the site has."""
+        return self.slurm
+
     @model_validator(mode="after")
     def _agreement(self) -> Self:
         spread = {
             "clean": "clean_processes", **dict.fromkeys(TRAININGS, "train_processes"), "evaluate": "evaluate_processes"
         }
         for stage, key in spread.items():
-            asked, processes = self.slurm.stages.get(stage) if self.slurm else None, getattr(self, key)
-            if asked and asked.tasks != processes:
+            asked, processes = self.cluster.stages.get(stage) if self.cluster else None, getattr(self, key)
+            if self.cluster and asked and asked.tasks != processes:
                 raise ValueError(
-                    f"{key} {processes:,} are not slurm.stages.{stage}'s {asked.nodes:,} nodes × "
+                    f"{key} {processes:,} are not {self.cluster.key}.stages.{stage}'s {asked.nodes:,} nodes × "
                     f"{asked.tasks_per_node:,} tasks_per_node: change one of them"
                 )
         return self
@@ -55,12 +63,12 @@ def load_site(name: str, changes: Sequence[str] = ()) -> Site:
 
     Raises `ParameterError` naming the file, the key, and the sites that there are.
     """
-    return Site(**read_file(name, changes).model_dump(exclude={"slurm"}))
+    return Site(**read_file(name, changes).model_dump(exclude=set(CLUSTER_KEYS)))
 
 
-def load_slurm(name: str, changes: Sequence[str] = ()) -> SlurmSite | None:
-    """Reads how a site's Slurm is used; None for a site without one. Raises `ParameterError` as `load_site` does."""
-    return read_file(name, changes).slurm
+def load_cluster(name: str, changes: Sequence[str] = ()) -> ClusterSite | None:
+    """Reads how a site's scheduler is used; None for a site without one. Raises `ParameterError` as `load_site` does."""
+    return read_file(name, changes).cluster
 
 
 def read_file(name: str, changes: Sequence[str]) -> SiteFile:

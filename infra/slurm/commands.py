@@ -1,4 +1,4 @@
-"""Slurm's commands, called: sbatch, squeue, scontrol, sacct, scancel; numbers and `Job` objects out."""
+"""Slurm's commands, called: sbatch, squeue, scontrol, sacct, scancel and sinfo; what they print becomes numbers and jobs."""
 
 import os
 import re
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import ServiceError
-from infra.slurm.jobs import ENDED, PASSING, SACCT, Job, State, read_minutes, read_sacct, read_scontrol
+from infra.scheduler.errors import JobRefused, SchedulerMissing, SchedulerUnreachable
+from infra.scheduler.jobs import ENDED, Job
+from infra.slurm.jobs import PASSING, PHASE_OF, SACCT, read_minutes, read_sacct, read_scontrol
 from infra.slurm.refusals import remedy
 
 SECONDS = 30.0
@@ -28,22 +30,10 @@ NUMBER = re.compile(r"^(\d+)(?:;\S+)?$", re.MULTILINE)
 Done = subprocess.CompletedProcess[str]
 
 
-class SlurmRefused(ServiceError):
-    """Slurm does not take the job as it is; carries Slurm's own words and the key of the site to change."""
-
-
-class SlurmUnreachable(ServiceError):
-    """Slurm did not answer: nothing is known, not even whether a submission arrived. Ask again later."""
-
-
-class SlurmMissing(ServiceError):
-    """A program of Slurm is not installed here."""
-
-
 class Slurm:
     """One cluster's commands, in an environment that holds no secret.
 
-    Every method raises `SlurmUnreachable` where Slurm does not answer, and `ServiceError` where it is not installed, not
+    Every method raises `SchedulerUnreachable` where Slurm does not answer, and `ServiceError` where it is not installed, not
     configured, or prints what is not understood.
     """
 
@@ -55,12 +45,12 @@ class Slurm:
     def submit(self, script: Path, stage: str, held: int | None = None) -> int:
         """Hands a stage's batch script in; returns the job's number. sbatch keeps the descriptor `held` open to its own end.
 
-        Raises `SlurmRefused`. After `SlurmUnreachable` the job may be there all the same: look for its name.
+        Raises `JobRefused`. After `SchedulerUnreachable` the job may be there all the same: look for its name.
         """
         done = self._run("sbatch", "--parsable", str(script.absolute()), held=held)
         if done.returncode:
             words = said(done)
-            raise SlurmRefused(f"Slurm refused {script}: {words} {remedy(words, stage)}")
+            raise JobRefused(f"Slurm refused {script}: {words} {remedy(words, stage)}")
         if not (found := NUMBER.search(done.stdout)):
             raise ServiceError(f"sbatch took {script} and printed no number: {done.stdout.strip()!r}. See `squeue --me`.")
         return int(found[1])
@@ -94,18 +84,18 @@ class Slurm:
         rows = [line.partition("|") for line in done.stdout.split()]
         if wrong := [row for row in rows if not row[0].isdecimal()]:
             raise ServiceError(f"squeue printed what Martlet does not understand: {''.join(wrong[0])!r}.")
-        numbers = sorted(int(number) for number, _, state in rows if state not in ENDED)
+        numbers = sorted(int(number) for number, _, state in rows if PHASE_OF.get(state) not in ENDED)
         found = (self.job(number) for number in numbers)
         return [job for job in found if job is not None and job.living and job.name == name]
 
     def job(self, number: int) -> Job | None:
         """What is known of a job, from the controller or from accounting; None where neither remembers it.
 
-        `SlurmUnreachable` means that the controller does not answer and accounting knows of no end.
+        `SchedulerUnreachable` means that the controller does not answer and accounting knows of no end.
         """
         try:
             told = self._shown(number)
-        except SlurmUnreachable:
+        except SchedulerUnreachable:
             accounted = self._accounted(number)
             if accounted is None or accounted.living or accounted.state in PASSING:
                 raise
@@ -156,14 +146,14 @@ class Slurm:
             return done.stdout
         if NO_SUCH_JOB.search(said(done)):
             return None
-        raise SlurmUnreachable(f"scontrol show job {number}: {said(done)}")
+        raise SchedulerUnreachable(f"scontrol show job {number}: {said(done)}")
 
     def _accounted(self, number: int) -> Job | None:
         """A job as accounting knows it; None where there is no accounting, it does not answer, or knows nothing."""
         options = ["--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT}"]
         try:
             done = self._run("sacct", *options, f"--jobs={number}")
-        except (SlurmUnreachable, SlurmMissing):
+        except (SchedulerUnreachable, SchedulerMissing):
             return None
         return read_sacct(done.stdout) if done.returncode == 0 else None
 
@@ -178,7 +168,7 @@ class Slurm:
         """A question's answer; whatever kept it away, nothing is known."""
         done = self._run(*command)
         if done.returncode:
-            raise SlurmUnreachable(f"{command[0]}: {said(done)}")
+            raise SchedulerUnreachable(f"{command[0]}: {said(done)}")
         return done
 
     def _run(self, *command: str, held: int | None = None) -> Done:
@@ -190,17 +180,17 @@ class Slurm:
                 start_new_session=True,  # Ctrl-C must not cut off an sbatch that may have submitted already
             )  # fmt: skip
         except FileNotFoundError:
-            raise SlurmMissing(
+            raise SchedulerMissing(
                 f"Slurm's {command[0]} is not on PATH. Start from a node of the cluster where jobs are submitted, or set "
                 "MARTLET_SITE to a site without Slurm."
             ) from None
         except subprocess.TimeoutExpired:
-            raise SlurmUnreachable(f"{command[0]} gave no answer within {self.seconds:g} s.") from None
+            raise SchedulerUnreachable(f"{command[0]} gave no answer within {self.seconds:g} s.") from None
         words = said(done)
         if done.returncode and UNCONFIGURED.search(words):
             raise ServiceError(f"{command[0]} does not find its cluster: {words} Set SLURM_CONF to the cluster's slurm.conf.")
         if done.returncode and UNREACHABLE.search(words):
-            raise SlurmUnreachable(f"{command[0]}: {words}")
+            raise SchedulerUnreachable(f"{command[0]}: {words}")
         return done
 
     def _environment(self, *, utc: bool) -> dict[str, str]:
@@ -218,6 +208,3 @@ def said(done: Done) -> str:
     """What a command had to say, in one line."""
     lines = [line.partition("error: ")[2] or line for line in (done.stderr.strip() or done.stdout.strip()).splitlines()]
     return " ".join(line.strip().rstrip(".") + "." for line in lines) or f"it ended with {done.returncode} and no words."
-
-
-__all__ = ["Job", "Slurm", "SlurmMissing", "SlurmRefused", "SlurmUnreachable", "State"]

@@ -1,16 +1,15 @@
-"""What Slurm prints of a job in, a `Job` out.
+"""What Slurm prints about a job, read as a `Job`.
 
 The text forms of scontrol and sacct alone are the same from Slurm 22.05 to 24.11; the JSON ones are not. Words that are not
 understood are an error or `State.UNKNOWN`, never a guess.
 """
 
 import re
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self
 
 from components.errors import ServiceError
+from infra.scheduler.jobs import ENDED, Job, Phase
 
 
 class State(StrEnum):
@@ -44,14 +43,21 @@ class State(StrEnum):
     """A word that is none of the above."""
 
 
-WAITING = frozenset({
-    State.PENDING, State.REQUEUED, State.REQUEUE_FED, State.REQUEUE_HOLD, State.RESV_DEL_HOLD, State.SPECIAL_EXIT,
-})  # fmt: skip
 PASSING = frozenset({State.NODE_FAIL, State.PREEMPTED, State.BOOT_FAIL})
 """Ends after which Slurm may put the job back into the queue."""
-ENDED = PASSING | {
-    State.COMPLETED, State.CANCELLED, State.FAILED, State.TIMEOUT, State.DEADLINE, State.OUT_OF_MEMORY, State.REVOKED,
+PHASES = {
+    Phase.WAITING: {
+        State.PENDING, State.REQUEUED, State.REQUEUE_FED, State.REQUEUE_HOLD, State.RESV_DEL_HOLD, State.SPECIAL_EXIT,
+    },
+    Phase.ENDING: {State.COMPLETING},
+    Phase.UNKNOWN: {State.UNKNOWN},
+    Phase.TIME_LIMIT: {State.TIMEOUT},
+    Phase.INTERRUPTED: PASSING | {State.REVOKED},
+    Phase.ENDED_FOR_GOOD: {State.CANCELLED, State.DEADLINE, State.OUT_OF_MEMORY},
+    Phase.EXITED: {State.COMPLETED, State.FAILED},
 }  # fmt: skip
+"""Whatever is not listed runs, or is about to."""
+PHASE_OF: dict[str, Phase] = {state: phase for phase, states in PHASES.items() for state in states}
 
 SCONTROL = re.compile(
     r"JobId=(?P<number>\d+) (?:\S+=\S+ )*?JobName=(?P<name>.*?) UserId=.*? JobState=(?P<state>\w+) Reason=(?P<reason>.*?) "
@@ -71,51 +77,8 @@ FOR_EVER = re.compile(
 Slurm takes a job beyond its partition's limits where EnforcePartLimits is NO, the default. PartitionNodeLimit can also mean
 that nodes are down.
 """
-
-
-@dataclass(frozen=True)
-class Job:
-    """What Slurm says of a job at one moment; times are in UTC."""
-
-    number: int
-    name: str
-    state: State
-    reason: str
-    """Why it waits, or why it ended; "None" where Slurm gives none."""
-    nodes: str
-    """A node list as Slurm writes it (`node[1-2]`); empty while it has none."""
-    submitted: datetime | None
-    start: datetime | None
-    """Of a waiting job: when Slurm expects it to start, where it knows."""
-    end: datetime | None
-    """None while the job lives."""
-    restarts: int
-    exit_code: tuple[int, int]
-    """Of the batch script: code and signal."""
-
-    @classmethod
-    def just_submitted(cls, number: int, name: str) -> Self:
-        """A job that Slurm took and has said nothing of yet."""
-        return cls(number, name, State.PENDING, "None", "", datetime.now(UTC), None, None, 0, (0, 0))
-
-    def forgotten(self) -> Self:
-        """The same job, once nobody remembers how it ended."""
-        return replace(self, state=State.UNKNOWN, reason="Slurm remembers it no more")
-
-    @property
-    def living(self) -> bool:
-        """Whether something of it runs, waits, or is about to: whatever is not plainly an end."""
-        return self.state not in ENDED
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it has yet to start, or to start again."""
-        return self.state in WAITING
-
-    @property
-    def stuck(self) -> bool:
-        """Whether it waits for what will hardly come: somebody should be told, with `infra.slurm.refusals.remedy`."""
-        return self.waiting and FOR_EVER.search(self.reason) is not None
+TOO_FEW = "BadConstraints"
+"""The reason to let a job wait that is kept from more nodes than there are others."""
 
 
 def read_minutes(limit: str) -> int | None:
@@ -157,12 +120,14 @@ def read_sacct(text: str) -> Job | None:
 def make_job(words: dict[str, str], text: str, restarts: int) -> Job:
     """A job from its fields as Slurm spells them; `text` is what an error quotes."""
     state = State(words["state"]) if words["state"] in State.__members__ else State.UNKNOWN
+    phase, reason = PHASE_OF.get(state, Phase.RUNNING), words["reason"] or "None"
     return Job(
-        number=int(words["number"]), name=words["name"], state=state, reason=words["reason"] or "None",
+        number=int(words["number"]), name=words["name"], phase=phase, state=state, reason=reason,
         nodes="" if words["nodes"] in NO_NODES else words["nodes"],
         submitted=moment(words["submitted"], text), start=moment(words["start"], text),
-        end=moment(words["end"], text) if state in ENDED else None,  # of a living job it is the time limit
+        end=moment(words["end"], text) if phase in ENDED else None,  # of a living job it is the time limit
         restarts=restarts, exit_code=(int(words["code"]), int(words["signal"])),
+        stuck=phase is Phase.WAITING and FOR_EVER.search(reason) is not None, lacks_nodes=reason == TOO_FEW,
     )  # fmt: skip
 
 

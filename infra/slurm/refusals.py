@@ -1,4 +1,4 @@
-"""Slurm's words for a job that it will not run in, the key of the site to change out."""
+"""Slurm's words for a job that it will not run, and the key of the site to change for each."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A request in, the text for sbatch out.
+"""The batch script that a job is asked for with: the text for sbatch.
 
 The order of its lines is the order of what overrides what: our variables, the modules, the site's own variables.
 """
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import ParameterError
-from infra.sites.slurm import Allocation, SlurmSite
+from infra.sites.slurm import SlurmAllocation, SlurmSite
 
 
 @dataclass(frozen=True)
-class Request:
+class ScriptRequest:
     """A job, as it is asked for."""
 
     name: str
@@ -24,7 +24,7 @@ class Request:
     workspace: Path
     """Where it runs, so that `python -m` finds this very code."""
     python: Path
-    allocation: Allocation
+    allocation: SlurmAllocation
     site: SlurmSite
     environment: Mapping[str, str]
     """What the job needs beside the site's variables, which have the last word."""
@@ -32,7 +32,7 @@ class Request:
     """Names of nodes."""
 
 
-def sbatch_text(request: Request) -> str:
+def sbatch_text(request: ScriptRequest) -> str:
     """The batch script. Raises `ParameterError` for a value that cannot stand in one."""
     modules = request.site.modules
     lines = [
@@ -50,7 +50,7 @@ def sbatch_text(request: Request) -> str:
     return "\n".join(lines) + "\n"
 
 
-def options(request: Request) -> Iterator[tuple[str, str]]:
+def options(request: ScriptRequest) -> Iterator[tuple[str, str]]:
     """The options in their order; those that say nothing are left out, and a switch has an empty value."""
     asked, site = request.allocation, request.site
     nodes = f"{asked.nodes}" if asked.minimum_nodes == asked.nodes else f"{asked.minimum_nodes}-{asked.nodes}"

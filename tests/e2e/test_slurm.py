@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from infra.deploy.cluster.cluster import Cluster
-from infra.slurm.jobs import Job, State, read_scontrol
+from infra.scheduler.jobs import Job
+from infra.slurm.jobs import State, read_scontrol
 from tests.e2e.conftest import Clone, make_clone
 from tests.e2e.test_form import served
 from tests.e2e.test_interrupted import losses, wait_for_steps

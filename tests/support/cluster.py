@@ -11,7 +11,9 @@ import pytest
 from infra.deploy.cluster.cluster import Cluster
 from infra.deploy.cluster.configuration import ClusterShape
 from infra.deploy.cluster.installation import install
-from infra.slurm.commands import Job, Slurm, State
+from infra.scheduler.jobs import Job
+from infra.slurm.commands import Slurm
+from infra.slurm.jobs import State
 
 SHAPE = ClusterShape(message_seconds=4)
 SECONDS = 40.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.base.ports import Context
 from components.base.site import Site
+from components.base.usage import Usage
 from components.errors import SourceMissing, WorkerFailed
 
 SITE = Site(
@@ -48,7 +49,17 @@ class NoPackages:
         raise SourceMissing(f"nothing to unpack: {archive} {folder}")
 
 
-class NoLauncher:
+class NoJobs:
+    """What a launcher says whose ranks are no jobs of a cluster."""
+
+    def usage(self, metrics: Path) -> Usage | None:
+        return None
+
+    def copy_job_record(self, target: Path) -> None:
+        pass
+
+
+class NoLauncher(NoJobs):
     """A launcher whose workers always fail."""
 
     def run(
@@ -58,7 +69,7 @@ class NoLauncher:
         raise WorkerFailed(f"{module} was not expected to start in this test")
 
 
-class RanksHere:
+class RanksHere(NoJobs):
     """A launcher whose ranks run one after another in this very process: a worker's imports are paid for once."""
 
     def run(

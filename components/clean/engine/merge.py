@@ -1,4 +1,4 @@
-"""Judged units in, one of every set of duplicates written, with a count for every page, out.
+"""The verdicts of all units merged: one of every set of duplicates is written, and every page is counted.
 
 Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 900 bytes a
 document. Stopped at any moment, it goes on with the output's files that are not there yet.
@@ -13,18 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
-from components.clean.contract import CleanReport
 from components.clean.engine.filter_unit import filter_again
 from components.clean.engine.pages import check_count
-from components.clean.engine.progress import Watch
+from components.clean.engine.progress import FilterProgress
 from components.clean.engine.request import FilterRequest
-from components.clean.engine.units import Unit
+from components.clean.engine.units import Unit, units_of
 from components.clean.engine.verdicts import Head, Kept, Texts, read_head, read_kept
 from components.clean.minhash import Bands, repeated
+from components.clean.page import PageFilter
+from components.clean.report import CleanReport
 from components.data.documents import Document, document_id, write_documents
 from components.errors import EmptyCorpus
 from components.formats.files import write_json, write_text
 from components.formats.manifest import Manifest
+
+HELDOUT = "heldout/"
+"""Where the held-out files lie below the output."""
 
 
 @dataclass
@@ -50,53 +54,57 @@ class Tally:
         return {rule: total[rule] for rule in self.rules}
 
 
-def merge(call: FilterRequest, manifest: Manifest, units: Sequence[Unit], watch: Watch) -> None:
+def merge(request: FilterRequest, cleaner: PageFilter, manifest: Manifest, progress: FilterProgress) -> None:
     """Writes the result, and removes what it was made of. Raises `EmptyCorpus`, `InputError`, `Stopped`."""
-    check_chain(call, units, watch)
-    tally = Tally(call.cleaner.rule_names())
+    units = units_of(manifest)
+    check_chain(request, cleaner, units, progress)
+    tally = Tally(cleaner.rule_names())
     kept: list[Kept] = []
     bands = bytearray()
     for unit in units:
-        watch.write(f"merging, {len(kept):,} documents read")
-        tally.add(unit.source, watch.heads[unit.number])
-        for document, hashes in read_kept(call, unit.number, unit.source, len(kept)):
+        progress.write(f"merging, {len(kept):,} documents read")
+        tally.add(unit.source, progress.heads[unit.number])
+        for document, hashes in read_kept(request, unit.number, unit.source, len(kept)):
             kept.append(document)
             bands += hashes
     for number, source in enumerate(manifest.sources):
-        check_count(call.sources, source, tally.pages[number])
+        check_count(request.sources, source, tally.pages[number])
     columns = np.frombuffer(bands, dtype="<u8").reshape(len(kept), -1) if bands else None
     kept.sort(key=lambda k: (k.source, k.uri, k.number))
-    kept = without_duplicates(kept, columns, tally, watch)
+    kept = without_duplicates(kept, columns, tally, progress)
     if not kept:
-        raise nothing_left(tally, call.sources)
-    heldout = write_corpus(kept, manifest, call, watch)
-    write_json(call.merging / "output" / "counts.json", counts(manifest, tally, kept, heldout))
+        raise nothing_left(tally, request.sources)
+    names = [source.name for source in manifest.sources]
+    files = files_of(kept, names, cleaner.heldout_fraction)
+    write_corpus(files, names, request, progress)
+    heldout = {name.removeprefix(HELDOUT): len(chosen) for name, chosen in files.items() if name.startswith(HELDOUT)}
+    write_json(request.merging / "output" / "counts.json", counts(manifest, tally, kept, heldout))
     report = CleanReport(
         pages=tally.pages.total(), kept=len(kept), rejected=tally.by_rule(tally.pages),
         characters=characters_by_language(kept), heldout=heldout,
     )  # fmt: skip
-    write_text(call.merging / "report.json", report.model_dump_json())
-    call.merging.rename(call.result)
-    shutil.rmtree(call.filtered)
+    write_text(request.merging / "report.json", report.model_dump_json())
+    request.merging.rename(request.result)
+    shutil.rmtree(request.filtered)
 
 
-def check_chain(call: FilterRequest, units: Sequence[Unit], watch: Watch) -> None:
+def check_chain(request: FilterRequest, cleaner: PageFilter, units: Sequence[Unit], progress: FilterProgress) -> None:
     """Has units filtered again that did not begin where the one before them ended. Raises `InputError`, `Stopped`."""
     after: int | None = None
     for unit in units:
-        watch.stop()
+        progress.stop()
         if unit.begin > 0:
             begins_here = after is not None and (unit.end is None or after < unit.end)
             expected = after if begins_here else None
-            if watch.heads[unit.number].first != expected:
-                filter_again(call, unit, expected, watch.stop)
-                watch.heads[unit.number] = read_head(call, unit.number)
+            if progress.heads[unit.number].first != expected:
+                filter_again(request, cleaner, unit, expected, progress.stop)
+                progress.heads[unit.number] = read_head(request, unit.number)
             if not begins_here:
                 continue
-        after = watch.heads[unit.number].after
+        after = progress.heads[unit.number].after
 
 
-def without_duplicates(kept: list[Kept], bands: Bands | None, tally: Tally, watch: Watch) -> list[Kept]:
+def without_duplicates(kept: list[Kept], bands: Bands | None, tally: Tally, progress: FilterProgress) -> list[Kept]:
     """Of every set of duplicates the first; a cleaner that does not look for them leaves no digests and no bands.
 
     `bands` has a row for each document that was kept, by its number.
@@ -111,26 +119,22 @@ def without_duplicates(kept: list[Kept], bands: Bands | None, tally: Tally, watc
         else:
             digests.add(document.digest)
             distinct.append(document)
-    near = repeated(in_order(distinct, bands, watch), len(distinct))
+    near = repeated(in_order(distinct, bands, progress), len(distinct))
     for document in compress(distinct, near):
         tally.reject(document.source, "near_duplicate")
     return list(compress(distinct, ~near))
 
 
-def in_order(kept: Sequence[Kept], bands: Bands, watch: Watch) -> Iterator[Bands]:
+def in_order(kept: Sequence[Kept], bands: Bands, progress: FilterProgress) -> Iterator[Bands]:
     """The documents' hashes, band by band. Raises `Stopped`."""
     numbers = np.fromiter((document.number for document in kept), dtype=np.int64, count=len(kept))
     for band in range(bands.shape[1]):
-        watch.stop()
+        progress.stop()
         yield bands[numbers, band]
 
 
-def write_corpus(kept: list[Kept], manifest: Manifest, call: FilterRequest, watch: Watch) -> dict[str, int]:
-    """Writes a file a language and source, and the held-out file of each language; returns the latter's counts.
-
-    A file that is there is whole, and the same.
-    """
-    names, fraction = [source.name for source in manifest.sources], call.cleaner.heldout_fraction
+def files_of(kept: Iterable[Kept], names: Sequence[str], fraction: float) -> dict[str, list[Kept]]:
+    """The documents of each file, by its name: one for each language and source, and the held-out one of each language."""
     training: dict[tuple[str, int], list[Kept]] = {}
     held: dict[str, list[Kept]] = {}
     for each in kept:
@@ -139,18 +143,21 @@ def write_corpus(kept: list[Kept], manifest: Manifest, call: FilterRequest, watc
         else:
             training.setdefault((each.language, each.source), []).append(each)
     files = {f"train/{language}/{names[source]}": chosen for (language, source), chosen in sorted(training.items())}
-    files |= {f"heldout/{language}": chosen for language, chosen in sorted(held.items())}
-    written = 0
-    with Texts(call) as texts:
+    return files | {f"{HELDOUT}{language}": chosen for language, chosen in sorted(held.items())}
+
+
+def write_corpus(files: dict[str, list[Kept]], names: list[str], request: FilterRequest, progress: FilterProgress) -> None:
+    """Writes the files; one that is there is whole, and the same."""
+    written, total = 0, sum(map(len, files.values()))
+    with Texts(request) as texts:
         for name, chosen in files.items():
-            path = call.merging / "output" / f"{name}.jsonl.gz"
-            watch.write(f"writing, {written:,} of {len(kept):,} documents")
+            path = request.merging / "output" / f"{name}.jsonl.gz"
+            progress.write(f"writing, {written:,} of {total:,} documents")
             if not path.exists():
                 partial = path.with_name(f".{path.name}.partial")
-                write_documents(partial, watched(documents(chosen, names, texts), written, len(kept), watch))
+                write_documents(partial, watched(documents(chosen, names, texts), written, total, progress))
                 partial.replace(path)
             written += len(chosen)
-    return {language: len(chosen) for language, chosen in sorted(held.items())}
 
 
 def documents(kept: Iterable[Kept], names: list[str], texts: Texts) -> Iterator[Document]:
@@ -162,10 +169,10 @@ def documents(kept: Iterable[Kept], names: list[str], texts: Texts) -> Iterator[
         )
 
 
-def watched(written: Iterable[Document], before: int, total: int, watch: Watch) -> Iterator[Document]:
+def watched(written: Iterable[Document], before: int, total: int, progress: FilterProgress) -> Iterator[Document]:
     """The documents; `before` are written already. Raises `Stopped`."""
     for number, document in enumerate(written, before):
-        watch.write(f"writing, {number:,} of {total:,} documents")
+        progress.write(f"writing, {number:,} of {total:,} documents")
         yield document
 
 

@@ -1,31 +1,15 @@
 """A WARC file in, its pages out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
+from components.clean.page import Page
 from components.errors import InputError
 from components.formats.manifest import CollectedSource, warc_path
 
 PAGE_TYPES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page as it was collected: `source` is its place in the manifest, `language` what the manifest claims.
-
-    `crawled`: it was found, not chosen (every record but a `resource`).
-    """
-
-    source: int
-    language: str
-    uri: str
-    crawled: bool
-    content_type: str
-    status: int
-    body: bytes
 
 
 def read_pages(path: Path, source: int, language: str, start: int) -> Iterator[tuple[int, Page]]:

@@ -1,54 +1,46 @@
-"""Judged units in, progress lines out; and the end of a rank that was asked to stop.
+"""How far all ranks of a cleaning are: counted from the units that are filtered, said by rank 0.
 
 Light: it is there before the imports that take a second.
 """
 
-import os
-import time
-
 from components.clean.engine.request import FilterRequest
 from components.clean.engine.verdicts import Head, read_head
-from components.ranks.signals import PROGRESS_SECONDS, Signals, print_progress
+from components.ranks.main import Rank
+from components.ranks.progress import ProgressPrinter
 
 
-class Watch:
-    """One rank's place, and what it calls again and again. Rank 0 speaks for all."""
+class FilterProgress:
+    """What one rank calls again and again; each call raises `Stopped` if a signal asked it to leave."""
 
-    def __init__(self, call: FilterRequest, signals: Signals) -> None:
-        self.call, self.signals = call, signals
-        self.rank, self.ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    def __init__(self, request: FilterRequest, rank: Rank) -> None:
+        self.request, self.signals, self.place = request, rank.signals, rank.place
         self.total = 0
         """Pages."""
         self.heads: dict[int, Head] = {}
         """Of the filtered units that were seen so far."""
-        self.printed = -PROGRESS_SECONDS
+        self.printer = ProgressPrinter()
 
     def stop(self) -> None:
-        """Raises `Stopped` where a signal came."""
+        """Raises `Stopped` if a signal came."""
         self.signals.stop()
 
     def look(self) -> None:
-        """Says how many pages all ranks have filtered, now and then. Raises `Stopped`."""
+        """Says how many pages all ranks have filtered, now and then."""
         self.stop()
-        if self.rank == 0 and time.monotonic() - self.printed >= PROGRESS_SECONDS:
+        if self.place.rank == 0 and self.printer.due:
             self.see()
             done, kept = (sum(getattr(head, name) for head in self.heads.values()) for name in ("pages", "kept"))
-            self.say(done, f"{kept:,} of {done:,} pages pass")
+            self.printer.print(done, self.total, f"{kept:,} of {done:,} pages pass")
 
     def see(self) -> int:
         """Reads what was filtered since the last time; returns how many units are."""
-        for path in self.call.filtered.glob("[0-9]*.jsonl"):
+        for path in self.request.filtered.glob("[0-9]*.jsonl"):
             if (unit := int(path.stem)) not in self.heads:
-                self.heads[unit] = read_head(self.call, unit)
+                self.heads[unit] = read_head(self.request, unit)
         return len(self.heads)
 
     def write(self, text: str) -> None:
-        """Says what is done once all pages are filtered, now and then. Raises `Stopped`."""
+        """Says what is done once all pages are filtered, now and then."""
         self.stop()
-        if time.monotonic() - self.printed >= PROGRESS_SECONDS:
-            self.say(self.total, text)
-
-    def say(self, done: int, text: str) -> None:
-        """Prints a progress line."""
-        self.printed = time.monotonic()
-        print_progress(done, self.total, text)
+        if self.printer.due:
+            self.printer.print(self.total, self.total, text)

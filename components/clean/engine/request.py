@@ -1,24 +1,20 @@
-"""What the cleaner hands to its ranks, and where they leave what they did: files in the scratch folder.
+"""What the engine tells its ranks, and where they leave what they did: files in the scratch folder."""
 
-Nothing in a call says how many ranks there are or what is filtered already: the same file serves every start.
-"""
-
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any, ClassVar
 
-from pydantic import Field
-
-from components.clean.passthrough import PassthroughCleaner
-from components.clean.swallow import SwallowCleaner
-from components.ranks.outcome import RanksCall
-
-AnyCleaner = Annotated[SwallowCleaner | PassthroughCleaner, Field(discriminator="kind")]
+from components.ranks.request import RankRequest
 
 
-class FilterRequest(RanksCall):
-    """A cleaning as its ranks are told it, as `call.json`."""
+class FilterRequest(RankRequest):
+    """A cleaning as its ranks are told it."""
 
-    cleaner: AnyCleaner
+    worker: ClassVar[str] = "components.rank"  # it knows every cleaner
+
+    cleaner: Mapping[str, Any]
+    """The cleaner's parameters, `kind` among them: every rank builds it again from the registry."""
     sources: Path
     """As the stage was told it, so that messages name it alike; ranks work in the same folder."""
     workers: int
@@ -40,9 +36,18 @@ class FilterRequest(RanksCall):
         return self.scratch / "merging"
 
     def rows(self, unit: int) -> Path:
-        """What was found out of a unit's pages; a unit is filtered when this file is there."""
+        """What was found out about a unit's pages; a unit is filtered when this file is there."""
         return self.filtered / f"{unit:08}.jsonl"
 
     def texts(self, unit: int) -> Path:
         """The texts of a unit's kept pages, one behind the other."""
         return self.filtered / f"{unit:08}.texts"
+
+    def is_done(self) -> bool:
+        """Whether the output is whole."""
+        return self.result.exists()
+
+    def forget(self) -> None:
+        """Removes the verdicts and results of another cleaning."""
+        for folder in (self.filtered, self.merging, self.result):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from components.clean.engine.pages import Page, read_pages
+from components.clean.engine.pages import read_pages
 from components.clean.engine.verdicts import Borders
+from components.clean.page import Page
 from components.formats.manifest import Manifest
 
 UNITS = 10_000

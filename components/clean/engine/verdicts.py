@@ -14,21 +14,10 @@ from typing import IO, Self
 
 from components.base.fields import Fields
 from components.clean.engine.request import FilterRequest
+from components.clean.page import Verdict
 from components.formats.files import write_text
 
 OPEN_FILES = 256
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A page, rejected by `rule` or (None) kept; `digest` and `bands` are what its duplicates are known by."""
-
-    uri: str
-    language: str
-    rule: str | None
-    text: str = ""
-    digest: bytes = b""
-    bands: bytes = b""
 
 
 @dataclass
@@ -68,9 +57,9 @@ class Kept:
     digest: bytes
 
 
-def write_verdicts(call: FilterRequest, unit: int, verdicts: Iterable[Verdict], borders: Borders) -> None:
+def write_verdicts(request: FilterRequest, unit: int, verdicts: Iterable[Verdict], borders: Borders) -> None:
     """Writes both files; they are whole or absent. `borders` is read when there are no more verdicts."""
-    texts, rejected, lines, offset = call.texts(unit), Counter[str](), [], 0
+    texts, rejected, lines, offset = request.texts(unit), Counter[str](), [], 0
     partial = texts.with_name(f".{texts.name}.{os.getpid()}.partial")
     with partial.open("wb") as stream:
         for verdict in verdicts:
@@ -91,18 +80,18 @@ def write_verdicts(call: FilterRequest, unit: int, verdicts: Iterable[Verdict], 
         first=borders.first, after=borders.after, pages=rejected.total() + len(lines), kept=len(lines),
         rejected=dict(rejected),
     )  # fmt: skip
-    write_text(call.rows(unit), "\n".join([head.model_dump_json(), *lines]) + "\n")
+    write_text(request.rows(unit), "\n".join([head.model_dump_json(), *lines]) + "\n")
 
 
-def read_head(call: FilterRequest, unit: int) -> Head:
+def read_head(request: FilterRequest, unit: int) -> Head:
     """Of a filtered unit."""
-    with call.rows(unit).open(encoding="utf-8") as lines:
+    with request.rows(unit).open(encoding="utf-8") as lines:
         return Head.model_validate_json(next(lines))
 
 
-def read_kept(call: FilterRequest, unit: int, source: int, before: int) -> Iterator[tuple[Kept, bytes]]:
+def read_kept(request: FilterRequest, unit: int, source: int, before: int) -> Iterator[tuple[Kept, bytes]]:
     """The kept pages of a filtered unit, in order, with their bands; `before` were kept before them."""
-    with call.rows(unit).open(encoding="utf-8") as lines:
+    with request.rows(unit).open(encoding="utf-8") as lines:
         next(lines)
         for number, line in enumerate(lines, before):
             uri, language, offset, length, characters, digest, bands = json.loads(line)
@@ -113,8 +102,8 @@ def read_kept(call: FilterRequest, unit: int, source: int, before: int) -> Itera
 class Texts:
     """The texts of kept documents, wherever they lie; some files are held open."""
 
-    def __init__(self, call: FilterRequest) -> None:
-        self.call = call
+    def __init__(self, request: FilterRequest) -> None:
+        self.request = request
         self.streams: dict[int, IO[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -128,7 +117,7 @@ class Texts:
         if document.unit not in self.streams:
             if len(self.streams) >= OPEN_FILES:
                 self.close()
-            self.streams[document.unit] = self.call.texts(document.unit).open("rb")
+            self.streams[document.unit] = self.request.texts(document.unit).open("rb")
         stream = self.streams[document.unit]
         stream.seek(document.offset)
         return stream.read(document.length).decode()

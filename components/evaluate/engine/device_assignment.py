@@ -9,20 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import InputError
+from components.ranks.place import RankPlace
 
 FILLED = 0.8
 """Of a GPU's memory by weights, at most: the rest is for activations, caches and the driver."""
 GIB = 1024**3
-
-
-@dataclass(frozen=True)
-class RankPlace:
-    """A rank among all, and among those of its node; ranks are numbered node by node."""
-
-    rank: int
-    ranks: int
-    local_rank: int
-    local_ranks: int
 
 
 @dataclass(frozen=True)

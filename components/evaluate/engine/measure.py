@@ -1,4 +1,4 @@
-"""A share of an evaluation's measurements in, a result file for each out, one model in memory at a time.
+"""A rank's measurements in, a result file for each out, one model in memory at a time.
 
 Imports torch, transformers and lm_eval: only `components.evaluate.engine.worker` may import this file.
 """
@@ -15,31 +15,33 @@ from transformers.utils import logging as transformers_logging
 
 from components.evaluate.engine.bits_per_byte import Ruler
 from components.evaluate.engine.harness import HarnessModel, ask, kept_warnings, load_tasks
-from components.evaluate.engine.progress import Watch
+from components.evaluate.engine.progress import EvaluationProgress
 from components.evaluate.engine.request import Answers, EvaluationRequest, Measured, Measurement, TextLength, read_json
 from components.evaluate.engine.tokenizer import auto_tokenizer, check_tokenizer
 from components.evaluate.texts import count_bytes
 
 
-def measure(call: EvaluationRequest, share: Sequence[Measurement], devices: Sequence[str], watch: Watch) -> None:
+def measure(
+    request: EvaluationRequest, wanted: Sequence[Measurement], devices: Sequence[str], progress: EvaluationProgress
+) -> None:
     """Makes the measurements of one rank, model by model. Raises `TokenizerMismatch` before any model is loaded."""
-    torch.manual_seed(call.asking.seed)
+    torch.manual_seed(request.asking.seed)
     transformers_logging.disable_progress_bar()
-    by_model = {name: [each for each in share if each.model == name] for name in call.models}
-    wanted = {name: measurements for name, measurements in by_model.items() if measurements}
-    for name in wanted:
-        check_tokenizer(call.models[name])
-    asked = {each.name for each in share if each.of == "benchmark"}
-    with fresh_folder(call.scratch / f"datasets-{watch.place.rank}") as cache:
-        tasks = load_tasks([each for each in call.benchmarks if each.name in asked], cache)
-        for name, measurements in wanted.items():
-            measure_model(Subject(call, name, devices, watch), measurements, tasks)
+    by_model = {name: [each for each in wanted if each.model == name] for name in request.models}
+    asked_for = {name: measurements for name, measurements in by_model.items() if measurements}
+    for name in asked_for:
+        check_tokenizer(request.models[name])
+    asked = {each.name for each in wanted if each.of == "benchmark"}
+    with fresh_folder(request.scratch / f"datasets-{progress.place.rank}") as cache:
+        tasks = load_tasks([each for each in request.benchmarks if each.name in asked], cache)
+        for name, measurements in asked_for.items():
+            measure_model(Subject(request, name, devices, progress), measurements, tasks)
 
 
 def measure_model(subject: "Subject", measurements: Sequence[Measurement], tasks: Mapping[str, Any]) -> None:
     """Makes the measurements of one model, and keeps each as it is made."""
     for measurement in measurements:
-        subject.call.write_result(measurement, subject.measure(measurement, tasks))
+        subject.request.write_result(measurement, subject.measure(measurement, tasks))
 
 
 @contextmanager
@@ -56,12 +58,12 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 class Subject:
     """A loaded model, and what is measured of it."""
 
-    def __init__(self, call: EvaluationRequest, name: str, devices: Sequence[str], watch: Watch) -> None:
-        self.call, self.name, self.watch = call, name, watch
-        model, tokenizer = load_model(call.models[name], devices)
+    def __init__(self, request: EvaluationRequest, name: str, devices: Sequence[str], progress: EvaluationProgress) -> None:
+        self.request, self.name, self.progress = request, name, progress
+        model, tokenizer = load_model(request.models[name], devices)
         with kept_warnings() as self.warnings:
-            self.harness = HarnessModel(model, tokenizer, call.asking, watch.at(name))
-        self.ruler = Ruler(model, tokenizer, self.harness.max_length, call.asking.batch_size)
+            self.harness = HarnessModel(model, tokenizer, request.asking, progress.at(name))
+        self.ruler = Ruler(model, tokenizer, self.harness.max_length, request.asking.batch_size)
         self.facts = Measured(
             dtype=str(model.dtype).removeprefix("torch."), device=model.device.type, window_tokens=self.ruler.size
         ).model_dump()
@@ -74,16 +76,16 @@ class Subject:
 
     def ask(self, benchmark: str, task: Any) -> Answers:
         """The model on one benchmark."""
-        self.harness.advance = self.watch.at(f"{self.name}: {benchmark}")
-        metric = next(each.metric for each in self.call.benchmarks if each.name == benchmark)
+        self.harness.advance = self.progress.at(f"{self.name}: {benchmark}")
+        metric = next(each.metric for each in self.request.benchmarks if each.name == benchmark)
         with kept_warnings() as warnings:
-            score, samples = ask(self.harness, task, metric, self.call.asking.seed)
+            score, samples = ask(self.harness, task, metric, self.request.asking.seed)
         return Answers(**self.facts, score=score, samples=samples, warnings=list(dict.fromkeys(self.warnings + warnings)))
 
     def read(self, language: str) -> TextLength:
         """The model on the held-out text of one language."""
-        texts: list[str] = read_json(self.call.texts[language])
-        bits, tokens = self.ruler.measure(texts, self.watch.at(f"{self.name}: bits per byte of held-out {language}"))
+        texts: list[str] = read_json(self.request.texts[language])
+        bits, tokens = self.ruler.measure(texts, self.progress.at(f"{self.name}: bits per byte of held-out {language}"))
         return TextLength(**self.facts, bits_per_byte=round(bits / count_bytes(texts), 6), tokens=tokens)
 
 

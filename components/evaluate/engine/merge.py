@@ -1,4 +1,4 @@
-"""All results of a call in, scores.json, scores.md, scores.png and samples out."""
+"""All results of a request in, scores.json, scores.md, scores.png and samples out."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +17,14 @@ VERSIONED = ("lm_eval", "transformers", "tokenizers", "torch", "datasets", "rapi
 
 
 class Results:
-    """Everything that was measured, by model and by benchmark or language, in the order of the call."""
+    """Everything that was measured, by model and by benchmark or language, in the order of the request."""
 
-    def __init__(self, call: EvaluationRequest) -> None:
-        self.call = call
+    def __init__(self, request: EvaluationRequest) -> None:
+        self.request = request
         self.answers = {
-            model: {each.name: call.answers(model, each.name) for each in call.benchmarks} for model in call.models
+            model: {each.name: request.answers(model, each.name) for each in request.benchmarks} for model in request.models
         }
-        self.lengths = {model: {name: call.text_length(model, name) for name in call.texts} for model in call.models}
+        self.lengths = {model: {name: request.text_length(model, name) for name in request.texts} for model in request.models}
 
     def warnings(self, model: str) -> list[str]:
         """What lm-eval warned about, each once."""
@@ -36,8 +36,8 @@ class Results:
 
     def scores(self, texts: Mapping[str, Sequence[str]]) -> Scores:
         """Both models' measurements as one document."""
-        measured = {model: self.measured(model) for model in self.call.models}
-        asking = self.call.asking
+        measured = {model: self.measured(model) for model in self.request.models}
+        asking = self.request.asking
         return Scores(
             schema_version=1,
             dtype={model: joined(each.dtype for each in found) for model, found in measured.items()},
@@ -46,7 +46,7 @@ class Results:
             window_tokens={model: found[0].window_tokens for model, found in measured.items()},
             add_bos_token=asking.add_bos_token,
             seed=asking.seed,
-            tasks=[self.task_score(benchmark) for benchmark in self.call.benchmarks],
+            tasks=[self.task_score(benchmark) for benchmark in self.request.benchmarks],
             text=[self.text_score(language, chosen) for language, chosen in texts.items()],
             versions=versions(),
         )
@@ -72,7 +72,7 @@ class Results:
         """Every score, how many prompts were cut, and lm-eval's warnings, in lines."""
         lines = []
         for model, answers in self.answers.items():
-            for benchmark in self.call.benchmarks:
+            for benchmark in self.request.benchmarks:
                 score = answers[benchmark.name].score
                 cut = f"; {score.truncated} prompts lost their beginning" if score.truncated else ""
                 lines.append(f"{model}: {benchmark.name} {benchmark.metric} {score.value:.3f} on {benchmark.items} items{cut}")

@@ -1,17 +1,26 @@
-"""What the evaluator hands to its ranks, and what they leave for it: small files in the scratch folder.
-
-Nothing in a call says how many ranks there are or what is measured already: the same file serves every start.
-"""
+"""What the evaluator tells its ranks, and what they leave for it: small files in the scratch folder."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from components.base.fields import Fields
 from components.evaluate.benchmarks import CheckedBenchmark
 from components.formats.files import write_json
 from components.formats.scores import Score
-from components.ranks.outcome import RanksCall
+from components.ranks.outcome import Outcome
+from components.ranks.request import RankRequest
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+}
 
 
 class Asking(Fields):
@@ -58,8 +67,11 @@ class TextLength(Measured):
     tokens: int
 
 
-class EvaluationRequest(RanksCall):
-    """An evaluation as its ranks are told it, as `call.json`."""
+class EvaluationRequest(RankRequest):
+    """An evaluation as its ranks are told it."""
+
+    worker: ClassVar[str] = "components.evaluate.engine.worker"
+    variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
 
     models: dict[str, Path]
     benchmarks: tuple[CheckedBenchmark, ...]
@@ -76,6 +88,18 @@ class EvaluationRequest(RanksCall):
     def result(self, model: str, of: str, name: str) -> Path:
         """The file of one measurement; it is whole or absent."""
         return self.results / f"{model}.{of}.{name}.json"
+
+    def is_done(self) -> bool:
+        """Whether every measurement is made."""
+        return not self.left()
+
+    def reached(self, outcome: Outcome) -> str:  # noqa: ARG002  (the files say more)
+        """How many measurements are left."""
+        return f" with {len(self.left()):,} of {len(self.measurements):,} measurements left"
+
+    def forget(self) -> None:
+        """Removes the measurements of another evaluation."""
+        shutil.rmtree(self.results, ignore_errors=True)
 
     def left(self) -> list[Measurement]:
         """The measurements that are not made."""

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from components.tokenizers.fingerprint import compare, fingerprint_tokenizer, read_tokenizer_fingerprint
-from components.tokenizers.golden_strings import FRAMED
+from components.tokenizers.golden_strings import GOLDEN_DOCUMENT
 from components.tokenizers.special_tokens import bos_in_front
 from components.tokenizers.tokenizer import Tokenizer
 
@@ -52,7 +52,7 @@ def check_tokenizer(folder: Path) -> None:
         return
     loaded = auto_tokenizer(folder)
     plain, asked = (
-        loaded(FRAMED, add_special_tokens=special, split_special_tokens=True)["input_ids"] for special in (False, True)
+        loaded(GOLDEN_DOCUMENT, add_special_tokens=special, split_special_tokens=True)["input_ids"] for special in (False, True)
     )
     bos = bos_in_front(plain, asked, str(folder))
     tokenizer = LoadedTokenizer(len(loaded), bos, loaded.eos_token_id, loaded)

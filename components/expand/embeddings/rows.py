@@ -21,7 +21,7 @@ from components.expand.embeddings.initialise import (
     Normal,
     PositionWeighted,
 )
-from components.models.dtypes import Vector, decode
+from components.models.float_conversion import Vector, decode
 from components.models.safetensors_stream import Tensor
 
 Wide = NDArray[np.float64]

@@ -18,7 +18,8 @@ from components.errors import InputError, TokenizerMismatch
 from components.expand.embeddings.initialise import Initialisation
 from components.expand.embeddings.rows import ROWS_AT_ONCE, Matrix, RowStarter, global_mean, row_starter
 from components.formats.files import write_json
-from components.models.dtypes import DTYPES, Vector, encode
+from components.models.dtypes import DTYPES
+from components.models.float_conversion import Vector, encode
 from components.models.folder import EMBEDDING, HEAD, INDEX, PADDING_ROWS, read_config, weight_files, weight_map
 from components.models.safetensors_stream import Content, Tensor, copied, read_blocks, read_header, write_safetensors
 

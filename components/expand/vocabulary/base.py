@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.expand.vocabulary.candidates import Candidates
-from components.tokenizers.tokenizer import tokenizer_file
+from components.tokenizers.load import tokenizer_file
 
 
 class Vocabulary(Protocol):

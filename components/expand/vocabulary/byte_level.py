@@ -25,7 +25,7 @@ from components.tokenizers.byte_level import (
 )
 from components.tokenizers.configuration import check_specials, read_given
 from components.tokenizers.japanese_scripts import JAPANESE
-from components.tokenizers.tokenizer import tokenizer_file
+from components.tokenizers.load import tokenizer_file
 
 IDEOGRAPHIC_SPACE = "\u3000"
 """In the block of Japanese punctuation, though it is no character of a piece: e3 80 leads it as it leads 、 and 。"""

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
-from components.tokenizers.check.reader import Piece
+from components.tokenizers.check.readers.reader import Piece
 
 SEED = 20240311
 MARKS = ["\u0301", "\u0308", "\u3099", "\u309a", "\u0e31", "\u093f", "\u20dd", "\ufe0f", "\ufe0e", "\u200d", "\u200b", "\u2060"]

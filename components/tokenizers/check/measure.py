@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from components.tokenizers.check.facts import Agreement, Characters, Domain, Example, RoundTrip, Side
-from components.tokenizers.check.reader import Reader
+from components.tokenizers.check.readers.reader import Reader
 from components.tokenizers.check.texts import whole
 from components.tokenizers.japanese_scripts import BLOCKS, count_characters
 from components.tokenizers.sentencepiece import SPACE

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from components.tokenizers.check.facts import Reach
-from components.tokenizers.check.reader import Reader
+from components.tokenizers.check.readers.reader import Reader
 
 EXAMPLES = 20
 NEIGHBOURS = (("a", ""), ("", "a"), (" ", ""), ("", " "), ("\n", ""), ("", "\n"), ("1", ""), ("", "."), ("の", "の"))

@@ -12,7 +12,7 @@ from components.tokenizers.check.facts import Agreement, Check, CheckVerdict, Fu
 
 if TYPE_CHECKING:
     from components.tokenizers.check.measure import Pair
-    from components.tokenizers.check.reader import Reader
+    from components.tokenizers.check.readers.reader import Reader
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with what is done, the total and a few words, as `Journal.progress` is."""
@@ -37,7 +37,7 @@ def check_tokenizer(
     from components.tokenizers.check.generation import cost_of_head, generation_of
     from components.tokenizers.check.measure import Pair, characters_of, measure_domain, use_counts
     from components.tokenizers.check.reach import reach_of
-    from components.tokenizers.check.reader import companion, open_reader
+    from components.tokenizers.check.readers.open_reader import companion, open_reader
     from components.tokenizers.check.texts import sample_domains
 
     notes: list[str] = []
@@ -119,7 +119,7 @@ class Steps:
 
 def rebuilt_base(folder: Path, reader: "Reader", notes: list[str]) -> "tuple[Reader | None, Origin]":
     """The base of a tokenizer that says of itself how many pieces it had before it was enlarged."""
-    from components.tokenizers.check import fast_reader, sentencepiece_reader
+    from components.tokenizers.check.readers import fast_reader, sentencepiece_reader
 
     path = folder / "expansion.json"
     if not path.exists():
@@ -199,10 +199,10 @@ def auto_agreement(
 
     Texts that spell a special token are left out where it takes them for one.
     """
-    from components.tokenizers.check.auto_reader import load_auto, slow_reader
     from components.tokenizers.check.fuzz import random_strings
     from components.tokenizers.check.measure import Agreements, lines_of
-    from components.tokenizers.check.reader import brief
+    from components.tokenizers.check.readers.auto_reader import load_auto, slow_reader
+    from components.tokenizers.check.readers.reader import brief
 
     if reader.file == "AutoTokenizer":
         return None

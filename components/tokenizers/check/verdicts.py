@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from components.tokenizers.check.facts import Agreement, CheckVerdict, Domain, Fuzz, Reach
-from components.tokenizers.check.reader import Reader
+from components.tokenizers.check.readers.reader import Reader
 
 CLASSES = (
     ("normalised", "as the normaliser leaves them"),

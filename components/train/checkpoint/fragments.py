@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from components.errors import CheckpointRefused
+from components.models.dtypes import DTYPES
 from components.models.safetensors_stream import Content, Tensor, read_header, write_safetensors
 
-DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+TORCH_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, dtype.torch) for name, dtype in DTYPES.items() if dtype.precisions}
+NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,6 @@ class FragmentFiles:
 
 def read_values(tensor: Tensor, first: int, count: int) -> torch.Tensor:
     """`count` values of a stored tensor."""
-    dtype = DTYPES[tensor.dtype]
+    dtype = TORCH_DTYPES[tensor.dtype]
     raw = np.fromfile(tensor.file, np.uint8, count * dtype.itemsize, offset=tensor.offset + first * dtype.itemsize)
     return torch.from_numpy(raw).view(dtype)

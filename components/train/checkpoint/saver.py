@@ -15,9 +15,9 @@ from components.train.checkpoint.fragments import Fragment, FragmentFiles, write
 from components.train.checkpoint.probe import LossProbe
 from components.train.checkpoint.state import Staging, fragments_of, restore
 from components.train.checkpoint.store import CheckpointManifest, FileFacts
-from components.train.loop.engine import COLLECTIVE_TIMEOUT
 from components.train.metrics import Line, mean_bits, read_lines, write_lines
-from components.train.parameters import TrainingRequest
+from components.train.process_group import COLLECTIVE_TIMEOUT
+from components.train.request import TrainingRequest
 
 T = TypeVar("T")
 
@@ -33,17 +33,17 @@ class Snapshot:
 
 
 class Saver:
-    """Writes the checkpoints of one attempt, at most one at a time, and removes those that are not to be kept.
+    """Writes the checkpoints of one request, at most one at a time, and removes those that are not to be kept.
 
     Where the site has `asynchronous_checkpoints`, training waits for a copy of the state in memory alone; a thread writes it,
     and talks to the other ranks' threads through a process group of its own, so that it never waits for a training step.
     """
 
-    def __init__(self, attempt: TrainingRequest, engine: Any, probe: LossProbe) -> None:
+    def __init__(self, request: TrainingRequest, engine: Any, probe: LossProbe) -> None:
         """All ranks take part."""
-        self.attempt, self.engine, self.probe = attempt, engine, probe
+        self.request, self.engine, self.probe = request, engine, probe
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
-        self.folder = attempt.scratch / "checkpoints"
+        self.folder = request.scratch / "checkpoints"
         self.saved: int | None = 0
         self._group = dist.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
         self._staging = Staging()
@@ -69,7 +69,7 @@ class Saver:
         self.wait()
         self.saved = step
         snapshot = self.snapshot(step, lines)
-        if self.attempt.asynchronous_checkpoints:
+        if self.request.asynchronous_checkpoints:
             self._pending = self._thread.submit(self._write, snapshot)
         else:
             self._write(snapshot)
@@ -77,7 +77,7 @@ class Saver:
     def snapshot(self, step: int, lines: Sequence[Line]) -> Snapshot:
         """The state after `step` updates: a copy in memory where it is written in the background; all ranks take part."""
         fragments = fragments_of(self.engine)
-        if self.attempt.asynchronous_checkpoints:
+        if self.request.asynchronous_checkpoints:
             fragments = self._staging.hold(fragments)
         return Snapshot(step, self.probe.loss(), list(lines), fragments)
 
@@ -113,7 +113,7 @@ class Saver:
         """Rank 0 puts it under its name."""
         if self.rank == 0:
             manifest = CheckpointManifest(
-                fingerprint=self.attempt.fingerprint,
+                fingerprint=self.request.fingerprint,
                 step=snapshot.step,
                 processes=self.processes,
                 probe_loss=snapshot.probe_loss,
@@ -121,7 +121,7 @@ class Saver:
                 files=files,
             )
             store.commit(saving, store.checkpoint_path(self.folder, snapshot.step), manifest)
-            store.prune(self.folder, self.attempt.training.keep_checkpoints)
+            store.prune(self.folder, self.request.training.keep_checkpoints)
 
     def _together(self, saving: Path, work: Callable[[], T]) -> list[T]:
         """Works on every rank; returns all results when all are done. Raises `ResourceError` on all where it failed on one."""

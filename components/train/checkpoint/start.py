@@ -12,7 +12,7 @@ from components.errors import CheckpointRefused
 from components.formats.training_starts import note_start
 from components.train.checkpoint import store
 from components.train.contract import WARM_START
-from components.train.parameters import TrainingRequest
+from components.train.request import TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Start:
 BEGINNING = Start(None, 0)
 
 
-def find_start(attempt: TrainingRequest) -> Start:
+def find_start(request: TrainingRequest) -> Start:
     """The newest whole checkpoint; all ranks take part. Raises `CheckpointRefused` on all where it is another training's."""
     told: list[Any] = [None]
     if dist.get_rank() == 0:
         try:
-            told = [look(attempt)]
-            note_start(attempt.scratch, told[0].step, dist.get_world_size())
+            told = [look(request)]
+            note_start(request.scratch, told[0].step, dist.get_world_size())
         except CheckpointRefused as error:
             told = [str(error)]
     dist.broadcast_object_list(told)
@@ -45,20 +45,20 @@ def find_start(attempt: TrainingRequest) -> Start:
     return start
 
 
-def look(attempt: TrainingRequest) -> Start:
+def look(request: TrainingRequest) -> Start:
     """Clears what a crash left half-written, reads the newest checkpoint once, and says what is gone on from."""
-    folder = attempt.scratch / "checkpoints"
+    folder = request.scratch / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob(".saving-*"):
         shutil.rmtree(partial)
-    found = store.newest(folder, attempt.fingerprint, attempt.workers, say)
+    found = store.newest(folder, request.fingerprint, request.workers, say)
     if found is None:
-        (attempt.scratch / WARM_START).unlink(missing_ok=True)
+        (request.scratch / WARM_START).unlink(missing_ok=True)
         return BEGINNING
     path, manifest = found
     now, before = dist.get_world_size(), manifest.processes
     elsewhere = f" (written by {before} processes, read by {now})" if now != before else ""
-    say(f"going on from {path.name}, {manifest.step:,} of {attempt.training.steps:,} steps are done{elsewhere}")
+    say(f"going on from {path.name}, {manifest.step:,} of {request.training.steps:,} steps are done{elsewhere}")
     return Start(path, manifest.step)
 
 

@@ -17,22 +17,24 @@ from components.data.heldout_tokens import HeldoutWindow, read_windows
 from components.data.token_shards import TokenShards
 from components.train.loop.losses import UNCOUNTED
 from components.train.metrics import HELDOUT, HELDOUT_BEFORE, Line
-from components.train.parameters import TrainingRequest
+from components.train.request import TrainingRequest
 
 
 class Heldout:
     """The held-out text of a training's tokens, and when it is measured."""
 
-    def __init__(self, attempt: TrainingRequest, engine: Any, shards: TokenShards) -> None:
+    def __init__(self, request: TrainingRequest, engine: Any, shards: TokenShards) -> None:
         """Reads the windows; all ranks read all of them."""
-        index, training = shards.index, attempt.training
+        index, training = shards.index, request.training
         self.engine, self.steps, self.every = engine, training.steps, training.checkpoint_every_steps
         self.texts, fingerprint = index.heldout, index.tokenizer_fingerprint
         assert fingerprint.eos is not None, "`pack` ends every document with it"
-        frame, length = (fingerprint.bos, fingerprint.eos), training.sequence_length
-        windows = [each for text in self.texts for each in read_windows(shards.folder, text, index.dtype, frame, length)]
+        special_tokens, length = (fingerprint.bos, fingerprint.eos), training.sequence_length
+        windows = [
+            each for text in self.texts for each in read_windows(shards.folder, text, index.dtype, special_tokens, length)
+        ]
         windows.sort(key=lambda window: -len(window.tokens))  # like beside like: less of a batch is padding
-        size = attempt.micro_batch_size
+        size = request.micro_batch_size
         self.batches = [windows[first : first + size] for first in range(0, len(windows), size)]
 
     def before(self, step: int) -> Line:

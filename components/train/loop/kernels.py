@@ -5,7 +5,7 @@ import shutil
 from importlib.util import find_spec
 
 from components.errors import InputError
-from components.train.parameters import Kernels
+from components.train.request import Kernels
 
 
 def check_kernels(kernels: Kernels, *, cuda: bool) -> None:

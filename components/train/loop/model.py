@@ -7,8 +7,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, MixtralConfig
 
 from components.data.token_shards import TokenIndex
+from components.models.dtypes import dtype_of_precision
 from components.train.loop.kernels import check_kernels
-from components.train.parameters import Architecture, Kernels, TrainingParameters
+from components.train.parameters import Architecture, TrainingParameters
+from components.train.request import Kernels
 
 RMS_NORM_EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02
@@ -57,7 +59,7 @@ def build_model(training: TrainingParameters, model: Path, config: Any, kernels:
     """
     check_kernels(kernels, cuda=torch.cuda.is_available())
     how = {
-        "dtype": torch.float32 if training.precision == "fp32" else torch.bfloat16,
+        "dtype": getattr(torch, dtype_of_precision(training.precision).torch),
         "attn_implementation": kernels.attention_implementation,
     }
     if training.architecture is None:

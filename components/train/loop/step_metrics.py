@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from components.base.model_summary import ModelSummary
-from components.formats.usage import significant
+from components.base.usage import significant
 from components.models.summary import shape_of
 from components.tokenizers.piece_bytes import read_piece_bytes
+from components.train.flops import step_flops
 from components.train.metrics import Line
-from components.train.parameters import TrainingRequest
-from components.train.planning.flops import step_flops
+from components.train.request import TrainingRequest
 
 MEBIBYTE = 2**20
 
@@ -54,11 +54,11 @@ class TextCount:
 class StepMetrics:
     """Knows what a step of this run costs, and how to read what the ranks added up."""
 
-    def __init__(self, attempt: TrainingRequest, config: Any, sources: Sequence[str], rank: int, processes: int) -> None:
+    def __init__(self, request: TrainingRequest, config: Any, sources: Sequence[str], rank: int, processes: int) -> None:
         """`config` is the model's, `sources` are the mixture's texts in their order."""
-        training = attempt.training
+        training = request.training
         self.sources, self.rank, self.processes = sources, rank, processes
-        self.peak_tflops = attempt.accelerator_tflops
+        self.peak_tflops = request.accelerator_tflops
         summary = ModelSummary(vocabulary=config.vocab_size, shape=shape_of(config.to_dict()))
         self.flops = (
             step_flops(summary, training.sequence_length, training.global_batch_size) if summary.shape is not None else None

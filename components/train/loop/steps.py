@@ -13,12 +13,12 @@ import torch.distributed as dist
 from components.data.batches import BatchPlan, batch_at
 from components.data.token_shards import TokenShards
 from components.errors import WorkerFailed
-from components.formats.files import write_text
-from components.ranks.signals import print_progress
+from components.ranks.outcome import Outcome
+from components.ranks.progress import ProgressPrinter
 from components.train.checkpoint.probe import LossProbe
 from components.train.checkpoint.saver import Saver
 from components.train.checkpoint.start import BEGINNING, Start, find_start, say
-from components.train.loop.engine import build_engine, device, sharded_construction
+from components.train.loop.engine import build_engine, sharded_construction
 from components.train.loop.export import export
 from components.train.loop.heldout import Heldout
 from components.train.loop.losses import Objective, losses_of
@@ -26,62 +26,59 @@ from components.train.loop.model import build_config, build_model
 from components.train.loop.spikes import LossWatch
 from components.train.loop.step_metrics import StepMetrics, TextCount, by_source
 from components.train.metrics import Line, MetricsFile, deterministic, write_lines
-from components.train.parameters import Outcome, TrainingRequest
-from components.train.schedules.cosine import Schedule
-
-PROGRESS_SECONDS = 0.5
+from components.train.process_group import device
+from components.train.request import TrainingRequest
 
 
-def train(attempt: TrainingRequest, asked_to_stop: Callable[[], int]) -> None:
-    """Trains from the newest checkpoint to the end, or to the step at which a signal asks any rank to stop."""
-    start = find_start(attempt)
-    run = TrainingLoop(attempt, start)
-    for step in range(start.step, attempt.training.steps):
+def train(request: TrainingRequest, asked_to_stop: Callable[[], int]) -> Outcome | None:
+    """Trains from the newest checkpoint to the end, or to the step at which a signal asks any rank to stop.
+
+    Rank 0 returns how it ended, once the last checkpoint is whole; the others return None.
+    """
+    start = find_start(request)
+    run = TrainingLoop(request, start)
+    for step in range(start.step, request.training.steps):
         if number := run.agree(asked_to_stop()):
             run.save(step)
-            run.leave(Outcome(finished=False, step=step, signal=signal.Signals(number).name))
-            return
+            return run.leave(Outcome(finished=False, signal=signal.Signals(number).name, done=step))
         run.record(run.measured(step))
-        if (step + 1) % attempt.training.checkpoint_every_steps == 0:
+        if (step + 1) % request.training.checkpoint_every_steps == 0:
             run.save(step + 1)
-    run.save(attempt.training.steps)
+    run.save(request.training.steps)
     run.export()
-    run.leave(Outcome(finished=True, step=attempt.training.steps, signal=None))
+    return run.leave(Outcome(finished=True, signal=None, done=request.training.steps))
 
 
 class TrainingLoop:
     """One rank of a training run: the engine, the data, and the losses so far (rank 0 writes for all)."""
 
-    def __init__(self, attempt: TrainingRequest, start: Start = BEGINNING) -> None:
+    def __init__(self, request: TrainingRequest, start: Start = BEGINNING) -> None:
         """Builds everything, and loads the checkpoint to start from."""
-        training = attempt.training
-        self.attempt, self.training = attempt, training
+        training = request.training
+        self.request, self.training = request, training
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
-        self.plan = BatchPlan(training.global_batch_size, attempt.micro_batch_size, self.processes)
-        self.schedule = Schedule(
-            training.steps, training.warmup_steps, training.learning_rate, training.minimum_learning_rate
-        )
-        self.shards = TokenShards(attempt.tokens)
-        config = build_config(training, attempt.model, self.shards.index)
+        self.plan = BatchPlan(training.global_batch_size, request.micro_batch_size, self.processes)
+        self.shards = TokenShards(request.tokens)
+        config = build_config(training, request.model, self.shards.index)
         with sharded_construction(training, self.plan):
-            network = build_model(training, attempt.model, config, attempt.kernels)
-            self.engine = build_engine(network, training, self.plan, attempt.kernels)
+            network = build_model(training, request.model, config, request.kernels)
+            self.engine = build_engine(network, training, self.plan, request.kernels)
         eos = self.shards.index.tokenizer_fingerprint.eos
         assert eos is not None, "`pack` ends every document with it"
         self.objective = Objective(training, eos, config)
         texts = [source.text for source in self.shards.index.sources]
-        self.watch = StepMetrics(attempt, config, texts, self.rank, self.processes)
+        self.watch = StepMetrics(request, config, texts, self.rank, self.processes)
         self.lines: list[Line] = []
-        self.saver = Saver(attempt, self.engine, LossProbe(self.engine, self.shards.sample(0)))
-        self.heldout = Heldout(attempt, self.engine, self.shards)
-        self.printed = 0.0
+        self.saver = Saver(request, self.engine, LossProbe(self.engine, self.shards.sample(0)))
+        self.heldout = Heldout(request, self.engine, self.shards)
+        self.printer = ProgressPrinter()
         if start.checkpoint:
             self.lines = self.saver.load(start.checkpoint)
-        self.text = TextCount(attempt.scratch, device(), self.lines)
+        self.text = TextCount(request.scratch, device(), self.lines)
         self.losses = LossWatch(training.global_batch_size, training.skip_batches)
         for line in self.lines:
             self.losses.see(line["loss"])
-        self.metrics = MetricsFile(attempt.metrics) if self.rank == 0 else None
+        self.metrics = MetricsFile(request.metrics) if self.rank == 0 else None
         if self.metrics:
             for line in self.lines:  # a retry in another place finds an empty file
                 self.metrics.add(line)
@@ -100,7 +97,7 @@ class TrainingLoop:
     def update(self, step: int) -> Line:
         """Update number `step` of the weights, with the global batch whose turn it is; returns its line of metrics."""
         started, batch = time.perf_counter(), batch_at(step, self.training.skip_batches)
-        rate = self.schedule.at(step)
+        rate = self.training.learning_rate_at(step)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
         dealt = self.plan.samples(batch, self.rank)
@@ -148,10 +145,8 @@ class TrainingLoop:
         if warning := self.metrics.add(line):
             say(warning)
         done, total = line["step"] + 1, self.training.steps
-        if done == total or time.monotonic() - self.printed > PROGRESS_SECONDS:
-            self.printed = time.monotonic()
-            text = f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
-            print_progress(done, total, text)
+        if done == total or self.printer.due:
+            self.printer.print(done, total, f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s")
 
     def save(self, step: int) -> None:
         """Writes the checkpoint after `step` updates, unless it is there already."""
@@ -162,16 +157,15 @@ class TrainingLoop:
 
         The whole metrics go beside it: a run that takes this training over has none of its own.
         """
-        partial = self.attempt.output.with_name(f".{self.attempt.output.name}.partial")
+        partial = self.request.output.with_name(f".{self.request.output.name}.partial")
         export(self.engine, self.training, partial)
         if self.rank == 0:
             write_lines(partial / "losses.jsonl", map(deterministic, self.lines))
-            write_lines(self.attempt.scratch / "metrics.jsonl", self.lines)
-            shutil.rmtree(self.attempt.output, ignore_errors=True)
-            partial.rename(self.attempt.output)
+            write_lines(self.request.scratch / "metrics.jsonl", self.lines)
+            shutil.rmtree(self.request.output, ignore_errors=True)
+            partial.rename(self.request.output)
 
-    def leave(self, outcome: Outcome) -> None:
-        """States how the attempt ended, once its last checkpoint is whole."""
+    def leave(self, outcome: Outcome) -> Outcome | None:
+        """The outcome, once the last checkpoint is whole; rank 0 states it."""
         self.saver.wait()
-        if self.rank == 0:
-            write_text(self.attempt.scratch / "outcome.json", outcome.model_dump_json())
+        return outcome if self.rank == 0 else None

@@ -1,15 +1,16 @@
-"""An attempt's file in, trained weights out: one rank of a training run, started with `python -m`.
+"""One rank of a training, started with `python -m`: from the newest checkpoint to the end, or to a signal.
 
-SIGTERM, SIGUSR1 and SIGUSR2 mean: write a checkpoint at the end of this step, and leave. Exit code 0 then, and an outcome
-that says so: a launcher that kills everything at the first bad exit would race with the checkpoint.
+A rank that is asked to leave writes a checkpoint at the end of the step in hand, together with all others.
 """
 
 import os
 import sys
 import warnings
-from pathlib import Path
+from collections.abc import Sequence
 
-from components.ranks.signals import Signals
+from components.ranks.main import Rank, end_process, run_rank
+from components.ranks.outcome import Outcome
+from components.train.request import TrainingRequest
 
 
 def prepare_deepspeed() -> None:
@@ -23,30 +24,24 @@ def prepare_deepspeed() -> None:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
-def main(arguments: list[str]) -> int:
-    """Runs one rank; returns the exit code."""
-    signals = Signals()  # before the imports below, which take seconds in which a signal would kill
+def main(arguments: Sequence[str]) -> int:
+    """Runs the rank; returns the exit code."""
+    return run_rank(TrainingRequest, arguments, work)
+
+
+def work(request: TrainingRequest, rank: Rank) -> Outcome | None:
+    """Trains; rank 0 speaks for all."""
+    # these take seconds, in which a signal may come
     prepare_deepspeed()
     from transformers.utils.logging import disable_progress_bar
 
-    from components.errors import MartletError
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import train
-    from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
 
     disable_progress_bar()  # the journal has its own
-    attempt = TrainingRequest.model_validate_json(Path(arguments[0]).read_bytes())
-    try:
-        with open_process_group():
-            train(attempt, lambda: signals.number)
-    except MartletError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    with open_process_group():
+        return train(request, lambda: rank.signals.number)
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    # done: the interpreter's own way out unloads torch for a second, and a signal in that time would look like a failure
-    os._exit(code) if code == 0 else sys.exit(code)
+    end_process(main(sys.argv[1:]))

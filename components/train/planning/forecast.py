@@ -7,8 +7,8 @@ from components.base.model_summary import ModelSummary
 from components.base.site import Site
 from components.data.batches import BatchPlan
 from components.errors import ParameterError
+from components.train.flops import step_flops
 from components.train.parameters import CheckpointRetention, TrainingParameters
-from components.train.planning.flops import step_flops
 from components.train.planning.memory import ADAM, GIBIBYTE, Layout, Memory, memory_of
 
 if TYPE_CHECKING:

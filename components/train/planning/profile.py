@@ -7,6 +7,7 @@ few steps are made. The state is copied as for a checkpoint, since that takes me
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from components.base.site import Site
 from components.data.mixture import Mixture
 from components.data.token_shards import PackedSource, TokenIndex, token_dtype, write_index, write_order
 from components.errors import ParameterError
-from components.formats.files import write_text
+from components.ranks.run import launch
 from components.tokenizers.fingerprint import TokenizerFingerprint
 from components.tokenizers.piece_bytes import write_piece_bytes
 from components.train.metrics import Line, read_lines
-from components.train.parameters import Architecture, Kernels, TrainingParameters, TrainingRequest
+from components.train.parameters import Architecture, TrainingParameters
+from components.train.request import Kernels, TrainingRequest
 
 WARM_UP = 4
 """The first steps, which also fill caches and memory, are not timed: of the smoke's, the first took 2.5 times as long as later
@@ -45,23 +47,24 @@ class Profile:
     lines: list[Line]
 
 
+class ProfileRequest(TrainingRequest):
+    """A few steps of a training, as the ranks are told it."""
+
+    worker: ClassVar[str] = "components.train.planning.profile_worker"
+
+
 def profile(training: TrainingParameters, summary: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> Profile:
     """Makes a few steps on this machine. Raises `ParameterError` where the model is not known, `WorkerFailed` at a failure."""
-    from components.train.deepspeed import ENVIRONMENT
-
     steps = {"steps": WARM_UP + MOST, "warmup_steps": 1}
-    attempt = make_attempt(training.model_copy(update=steps), summary, site, folder)
-    write_text(folder / "attempt.json", attempt.model_dump_json())
-    launcher.run(
-        "components.train.planning.profile_worker", [str(folder / "attempt.json")], processes=site.train_processes,
-        environment=ENVIRONMENT,
-    )
-    lines = read_lines(attempt.metrics)
+    request = make_request(training.model_copy(update=steps), summary, site, folder)
+    request.write()
+    launch(request, launcher, site.train_processes)
+    lines = read_lines(request.metrics)
     timed = [line["step_seconds"] for line in lines[WARM_UP:]]
     return Profile(median(timed), max(line["peak_memory_mib"] for line in lines), lines)
 
 
-def make_attempt(training: TrainingParameters, summary: ModelSummary, site: Site, folder: Path) -> TrainingRequest:
+def make_request(training: TrainingParameters, summary: ModelSummary, site: Site, folder: Path) -> ProfileRequest:
     """The training with random weights and tokens, all of it below a folder. Raises `ParameterError` as `profile` does."""
     shape, vocabulary = summary.shape, summary.vocabulary
     if shape is None or vocabulary is None:
@@ -69,7 +72,7 @@ def make_attempt(training: TrainingParameters, summary: ModelSummary, site: Site
     write_random_tokens(folder / "tokens", vocabulary, training)
     write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are no text
     changes = {"architecture": architecture_of(shape), "skip_batches": ()}
-    return TrainingRequest(
+    return ProfileRequest(
         training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
         scratch=folder, metrics=folder / "metrics.jsonl", fingerprint="profile",
         micro_batch_size=site.train_micro_batch_size, asynchronous_checkpoints=site.asynchronous_checkpoints,

@@ -1,38 +1,39 @@
-"""An attempt's file in, a line of metrics a step out: one rank of a profile, started with `python -m`."""
+"""One rank that makes a few steps of a training and writes what they took, started with `python -m`."""
 
-import os
 import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from components.ranks.main import Rank, end_process, run_rank
+from components.ranks.outcome import Outcome
 from components.train.loop.worker import prepare_deepspeed
+from components.train.planning.profile import ProfileRequest
 
 if TYPE_CHECKING:
     from components.train.loop.steps import TrainingLoop
     from components.train.metrics import Line
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Makes the steps; returns the exit code."""
+    return run_rank(ProfileRequest, arguments, work)
+
+
+def work(request: ProfileRequest, _rank: Rank) -> Outcome | None:
+    """Makes the steps; rank 0 writes their lines."""
     prepare_deepspeed()
-    from components.errors import MartletError
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import TrainingLoop
     from components.train.metrics import write_lines
-    from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
 
-    attempt = TrainingRequest.model_validate_json(Path(arguments[0]).read_bytes())
-    try:
-        with open_process_group():
-            run = TrainingLoop(attempt)
-            lines = make_steps(run)
-            if run.rank == 0:
-                write_lines(attempt.metrics, lines)
-    except MartletError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    with open_process_group():
+        run = TrainingLoop(request)
+        lines = make_steps(run)
+        if run.rank == 0:
+            write_lines(request.metrics, lines)
+            return Outcome(finished=True, signal=None, done=len(lines))
+    return None
 
 
 def make_steps(run: "TrainingLoop") -> "list[Line]":
@@ -52,6 +53,4 @@ def make_steps(run: "TrainingLoop") -> "list[Line]":
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    os._exit(code) if code == 0 else sys.exit(code)
+    end_process(main(sys.argv[1:]))

@@ -1,1 +1,1 @@
-"""Learning rates by step: one file an alternative."""
+"""Learning-rate schedules: one file an alternative, listed in `components.train.parameters.Schedule`."""

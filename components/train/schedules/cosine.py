@@ -1,22 +1,16 @@
-"""A step in, its learning rate out: linear warm-up from the minimum, then a cosine back to it."""
+"""A cosine from the maximum to the minimum, as Swallow was trained with."""
 
-from dataclasses import dataclass
 from math import cos, pi
+from typing import Literal
+
+from components.train.schedules.contract import LearningRateSchedule
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rates by step, as in Swallow's training (llm-recipes 7a84c5f): the warm-up starts at the minimum."""
+class CosineSchedule(LearningRateSchedule):
+    """Half a cosine over all steps behind the warm-up (arXiv 1608.03983, without restarts)."""
 
-    steps: int
-    warmup_steps: int
-    learning_rate: float
-    minimum_learning_rate: float
+    kind: Literal["cosine"]
 
-    def at(self, step: int) -> float:
-        """The rate of update number `step` (from 0): minimum at 0, maximum at `warmup_steps`, minimum at `steps`."""
-        reach = self.learning_rate - self.minimum_learning_rate
-        if step < self.warmup_steps:
-            return self.minimum_learning_rate + reach * step / self.warmup_steps
-        progress = min((step - self.warmup_steps) / (self.steps - self.warmup_steps), 1.0)
-        return self.minimum_learning_rate + reach * 0.5 * (1.0 + cos(pi * progress))
+    def height(self, step: int, steps: int) -> float:
+        """As the contract says."""
+        return 0.5 * (1.0 + cos(pi * (step / steps)))

@@ -16,7 +16,7 @@ from pathlib import Path
 from components.errors import ParameterError, ServiceError
 from infra.deploy.cluster import CONFIGURATION
 from infra.deploy.cluster.claims import claim, release
-from infra.deploy.cluster.configuration import ClusterShape, Place, configuration_files
+from infra.deploy.cluster.configuration import ClusterPlace, ClusterShape, configuration_files
 from infra.deploy.cluster.installation import PATH, need_programs, slurm_version
 from infra.deploy.cluster.members import Member, end, members
 
@@ -147,7 +147,7 @@ class Cluster:
             raise ServiceError(f"`{' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
-    def _configured(self) -> Place:
+    def _configured(self) -> ClusterPlace:
         """Writes the configuration; where daemons live already, it must be the one that they were started with."""
         place = self._place()
         for name in ("logs", "state", "spool", "gpus"):
@@ -161,17 +161,17 @@ class Cluster:
             path.write_text(text, encoding="utf-8")
         return place
 
-    def _place(self) -> Place:
+    def _place(self) -> ClusterPlace:
         """Where it lives; claims its ports."""
         host = socket.gethostname().partition(".")[0]
         loopback = loopback_address(host)
         sockets = claim(self.folder)
-        return Place(
+        return ClusterPlace(
             folder=self.folder, sockets=sockets, port=int(sockets.name), user=user_name(), version=slurm_version(),
             host=host, address=loopback or "127.0.0.1", binds_address=loopback is not None,
         )
 
-    def _start_munge(self, place: Place) -> None:
+    def _start_munge(self, place: ClusterPlace) -> None:
         """Munge with a key and a socket of its own, next to the machine's if it has one."""
         key = place.sockets / "munge.key"
         if not key.exists():

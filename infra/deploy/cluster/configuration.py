@@ -35,7 +35,7 @@ class ClusterShape:
 
 
 @dataclass(frozen=True)
-class Place:
+class ClusterPlace:
     """Where the cluster lives."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Place:
         return self.folder / CONFIGURATION
 
 
-def configuration_files(shape: ClusterShape, place: Place) -> dict[Path, str]:
+def configuration_files(shape: ClusterShape, place: ClusterPlace) -> dict[Path, str]:
     """Every file that the daemons read, by its path."""
     # newer daemons want cgroups even where nothing uses them, unless they are told not to
     cgroup = "CgroupPlugin=disabled\n" if place.version >= (23, 2) else ""
@@ -70,14 +70,14 @@ def configuration_files(shape: ClusterShape, place: Place) -> dict[Path, str]:
     }
 
 
-def gres_conf(shape: ClusterShape, place: Place) -> str:
+def gres_conf(shape: ClusterShape, place: ClusterPlace) -> str:
     """The GPUs: Slurm counts only those with a device file, and a link to /dev/null is one."""
     if not shape.gpus:
         return ""
     return f"NodeName=node[1-{shape.nodes}] Name=gpu File={place.folder}/gpus/gpu[0-{shape.gpus - 1}]\n"
 
 
-def slurm_conf(shape: ClusterShape, place: Place) -> str:
+def slurm_conf(shape: ClusterShape, place: ClusterPlace) -> str:
     """The text of slurm.conf. Partition `low` is the default and is preempted by `high`."""
     listening = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n" if place.binds_address else ""
     gpus = f" Gres=gpu:{shape.gpus}" if shape.gpus else ""

@@ -33,10 +33,10 @@ def test_a_printed_batch_is_what_the_step_consumed(
     make_run(tmp_path / "home", inputs, "tiny-0123abcd", **FIELDS)
     training = replace(open_training("tiny", "train"), plan=BatchPlan(4, 2, processes))
     context, component = context_of(tmp_path, processes, micro_batch_size=2), trainer(**FIELDS)
-    made = component._attempt(context, inputs / "model", inputs / "tokens")
+    made = component._request(context, inputs / "model", inputs / "tokens")
     write_piece_bytes(context.scratch, piece_bytes(inputs / "model"))
-    (tmp_path / "attempt.json").write_text(made.model_dump_json())
-    worker, told = "tests.support.ranks.batch_worker", str(tmp_path / "attempt.json")
+    (tmp_path / "request.json").write_text(made.model_dump_json())
+    worker, told = "tests.support.ranks.batch_worker", str(tmp_path / "request.json")
     context.launcher.run(worker, [told], processes=processes, environment={})
     tokenizer = document_tokenizer(inputs / "model")
     documents = [each for path in training_files(inputs / "text", "*/*") for each in read_documents(path)]

@@ -170,7 +170,7 @@ def test_a_signal_ends_it_after_the_batch_with_an_outcome_that_says_so(inputs: P
     with pytest.raises(WorkerFailed, match=words):
         evaluating.evaluate(inputs, tmp_path, InterruptedRanks(tmp_path), tasks=only("openbookqa", "jcommonsenseqa"))
     outcome = json.loads((tmp_path / "scratch/outcome.json").read_text(encoding="utf-8"))
-    assert outcome == {"finished": False, "signal": "SIGTERM"}
+    assert outcome == {"finished": False, "signal": "SIGTERM", "done": None}
     assert len(results(tmp_path)) >= 1
 
 

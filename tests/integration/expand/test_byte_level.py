@@ -40,7 +40,7 @@ def read(folder, lines):
     return {
         "size": len(tokenizer), "specials": [tokenizer.bos_token_id, tokenizer.eos_token_id], "ids": ids,
         "texts": [tokenizer.decode(line) for line in ids],
-        "framed": tokenizer(lines[:20])["input_ids"],
+        "with_special_tokens": tokenizer(lines[:20])["input_ids"],
         "chat": tokenizer.apply_chat_template([{"role": "user", "content": "the barn"}], return_dict=False),
     }
 json.dump([read(folder, lines) for folder, lines in json.load(sys.stdin)], sys.stdout)
@@ -48,7 +48,7 @@ json.dump([read(folder, lines) for folder, lines in json.load(sys.stdin)], sys.s
 THREADS = """
 import os, sys
 from pathlib import Path
-from components.tokenizers.tokenizer import load_tokenizer
+from components.tokenizers.load import load_tokenizer
 tokenizer = load_tokenizer(Path(sys.argv[1]))
 before = len(os.listdir("/proc/self/task"))
 tokenizer.encode_batch(["The swallow comes back to the same barn. " * 50] * 200)
@@ -133,7 +133,7 @@ def test_auto_tokenizer_in_a_clean_process_agrees_with_the_corpus_path_on_every_
     assert new["ids"] == after.encode_batch(lines)
     assert new["texts"] == [after.decode(ids) for ids in new["ids"]]
     front = [after.bos] if line.family == "llama" else []
-    assert new["framed"][:9] == [[*front, *ids] for ids in new["ids"][:9]]  # the next lines spell special tokens
+    assert new["with_special_tokens"][:9] == [[*front, *ids] for ids in new["ids"][:9]]  # the next lines spell special tokens
     assert new["chat"] == old["chat"], "the template and its special tokens are the base's"
     if line.family != "llama":
         assert new["chat"][-1] == after.eos

@@ -22,8 +22,9 @@ from components.expand.contract import ExpandReport
 from components.expand.sentencepiece import SentencePieceExpander
 from components.models.folder import EMBEDDING, HEAD
 from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.sentencepiece import read_proto, tokenizer_of
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 from tests.support.fakes import make_context
 
 BASE, PIECES = 32_000, 34_000

@@ -8,7 +8,9 @@ import pytest
 from components.errors import ParameterError, ServiceError
 from infra.deploy.cluster.cluster import Cluster
 from infra.deploy.cluster.configuration import ClusterShape
-from infra.slurm.commands import Slurm, SlurmUnreachable, State
+from infra.scheduler.errors import SchedulerUnreachable
+from infra.slurm.commands import Slurm
+from infra.slurm.jobs import State
 from tests.support.cluster import living, submit, wait_for, wait_until
 
 FOR_EVER = "while :; do sleep 0.1; done"
@@ -56,7 +58,7 @@ def test_a_job_outlives_the_controller(cluster: Cluster, queue: Slurm, tmp_path:
     number = submit(queue, tmp_path, f"until [ -e {tmp_path}/end ]; do sleep 0.1; done")
     wait_for(queue, number, State.RUNNING)
     cluster.stop_controller()
-    with pytest.raises(SlurmUnreachable):
+    with pytest.raises(SchedulerUnreachable):
         queue.named("job.sh")
     cluster.start_controller()
     job = queue.job(number)

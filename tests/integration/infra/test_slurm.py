@@ -24,9 +24,11 @@ from components.errors import MartletError, ParameterError
 from infra.deploy.cluster.cluster import Cluster
 from infra.deploy.cluster.configuration import ClusterShape
 from infra.deploy.cluster.installation import install
-from infra.sites import load_slurm
-from infra.slurm.commands import Slurm, SlurmMissing, SlurmRefused, State
-from infra.slurm.records import Attempt, read_attempts, read_submissions
+from infra.scheduler.errors import JobRefused, SchedulerMissing
+from infra.scheduler.records import Attempt, read_attempts, read_submissions
+from infra.sites import load_cluster
+from infra.slurm.commands import Slurm
+from infra.slurm.jobs import State
 from tests.support.builders.tiny_training import attempt, prepare, trainer
 from tests.support.cluster import living, submit, wait_for
 from tests.support.fakes import SITE, make_context
@@ -86,7 +88,7 @@ class Stub:
             cancelled=folder / "cancelled", module="tests.support.ranks.stub_ranks", arguments=[str(self.state), str(steps)],
             outcome=folder / "scratch/outcome.json", site=site_of(**changes), configuration=cluster.configuration,
         )
-        self.name = launcher_of(self.driven).place.name
+        self.name = launcher_of(self.driven).stage_job.name
         self.driver: subprocess.Popen[bytes] | None = None
 
     def stand_in(self, program: str, text: str) -> None:
@@ -189,7 +191,7 @@ class Stub:
 
 def site_of(**changes: Any) -> Any:
     """The test cluster's site, its training on two nodes of one task each; with changes."""
-    site = load_slurm("slurm-dev")
+    site = load_cluster("slurm-dev")
     assert site is not None
     small = {"tasks_per_node": 1, "gpus_per_node": 0, "minimum_nodes": 2}
     allocation = site.stages["train"].model_dump() | small
@@ -522,8 +524,8 @@ def test_a_controller_that_is_restarted_costs_some_words_and_nothing_else(
 
 
 @pytest.mark.parametrize(("changes", "error", "words"), [
-    ({"partition": "nope"}, SlurmRefused, r"(?i)invalid partition.*slurm\.stages\.\w+\.partition"),
-    ({"gpus_per_node": 9}, SlurmRefused, "(?i)node configuration is not available.*gpus_per_node"),
+    ({"partition": "nope"}, JobRefused, r"(?i)invalid partition.*slurm\.stages\.\w+\.partition"),
+    ({"gpus_per_node": 9}, JobRefused, "(?i)node configuration is not available.*gpus_per_node"),
     ({"shared_folder": "/srv/shared"}, ParameterError, "is not below /srv/shared.*MARTLET_HOME"),
 ])
 def test_a_job_that_cannot_be_is_refused_with_slurms_reason_and_the_key_to_change(
@@ -561,7 +563,7 @@ def test_a_machine_without_slurm_is_told_apart_from_a_refusal(
 ) -> None:
     driven = Stub(own_cluster, tmp_path / "training", "missing", {}).driven
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SlurmMissing, match="squeue is not on PATH"):
+    with pytest.raises(SchedulerMissing, match="squeue is not on PATH"):
         launcher_of(driven).run(driven.module, [], processes=2, environment={}, outcome=driven.outcome)
 
 

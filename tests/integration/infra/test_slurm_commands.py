@@ -13,16 +13,18 @@ import pytest
 from infra.deploy.cluster.cluster import Cluster
 from infra.deploy.cluster.configuration import ClusterShape
 from infra.deploy.cluster.installation import install
-from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable, State
+from infra.scheduler.errors import JobRefused, SchedulerUnreachable
+from infra.slurm.commands import Slurm
+from infra.slurm.jobs import State
 from infra.slurm.refusals import remedy
-from infra.slurm.script import Request, sbatch_text
+from infra.slurm.script import ScriptRequest, sbatch_text
 from tests.support.cluster import living, submit, wait_for, wait_until
 from tests.unit.infra.test_slurm_script import GOLDEN, HOSTILE, request_for, with_allocation, with_site
 
 STUBBORN = "trap 'echo term' TERM; while true; do sleep 0.1; done"
 
 
-def written(request: Request, folder: Path) -> Path:
+def written(request: ScriptRequest, folder: Path) -> Path:
     """The request's script as a file, its job in this folder, its program one that only says how it was called."""
     request.folder.mkdir(parents=True, exist_ok=True)
     python = folder / "python"
@@ -89,7 +91,7 @@ def test_a_refusal_is_slurms_words_and_the_key_to_change(
     queue: Slurm, changes: dict[str, object], words: str, key: str, tmp_path: Path
 ) -> None:
     request = replace(with_allocation(request_for("smoke", "slurm-dev"), **changes), folder=tmp_path / "job")
-    with pytest.raises(SlurmRefused, match=words) as caught:
+    with pytest.raises(JobRefused, match=words) as caught:
         queue.submit(written(request, tmp_path), "train")
     assert key in str(caught.value)
     assert queue.named(request.name) == []
@@ -147,7 +149,7 @@ def test_a_controller_that_is_away_makes_nothing_known_and_nothing_lost(queue: S
     ]  # fmt: skip
     with ThreadPoolExecutor() as threads:  # each waits for as long as Slurm waits for an answer
         errors = [future.exception() for future in [threads.submit(ask) for ask in asked]]
-    assert [type(error) for error in errors] == [SlurmUnreachable] * 4, errors
+    assert [type(error) for error in errors] == [SchedulerUnreachable] * 4, errors
     cluster.start_controller()
     assert [job.number for job in queue.named("lasting")] == [number]
     assert queue.named("second") == []

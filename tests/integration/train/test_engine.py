@@ -15,11 +15,10 @@ import pytest
 
 from components.data.documents import first_texts, read_documents
 from components.data.token_shards import TokenShards
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
-from components.tokenizers.tokenizer import load_tokenizer
 from components.train.deepspeed import DeepSpeedTrainer
-from components.train.parameters import Kernels
-from components.train.schedules.cosine import Schedule
+from components.train.request import Kernels
 from tests.support.builders.tiny_training import ARCHITECTURE, SEQUENCE_LENGTH, context_of, packer, prepare, trainer
 
 SHORT = {"precision": "fp32", "steps": 2, "warmup_steps": 1, "checkpoint_every_steps": 100}
@@ -108,7 +107,7 @@ class Laboratory:
             if case.processes == processes:
                 context = context_of(self.root / name, processes, case.micro_batch_size)
                 inputs = self.root / case.folder
-                made = case.component._attempt(context, inputs / "model", inputs / "tokens")
+                made = case.component._request(context, inputs / "model", inputs / "tokens")
                 write_piece_bytes(context.scratch, piece_bytes(inputs / "model"))
                 attempts.append(made.model_dump(mode="json"))
         file = self.root / f"attempts-{processes}.json"
@@ -228,7 +227,7 @@ class Plain:
         import torch
 
         training = self.component.training
-        rate, (beta1, beta2) = schedule(self.component).at(step), training.adam_betas
+        rate, (beta1, beta2) = self.component.learning_rate_at(step), training.adam_betas
         norm = torch.sqrt(sum((weight.grad.square().sum() for weight in model.parameters()), torch.zeros(())))
         self.norms.append(norm.item())
         scale = min(1.0, training.gradient_clipping / (norm.item() + 1e-6))
@@ -241,10 +240,6 @@ class Plain:
                 weight.mul_(1 - rate * training.weight_decay * decays)
                 bottom = (square / (1 - beta2 ** (step + 1))).sqrt() + training.adam_epsilon
                 weight.sub_(rate * (mean / (1 - beta1 ** (step + 1))) / bottom)
-
-
-def schedule(component: DeepSpeedTrainer) -> Schedule:
-    return Schedule(component.steps, component.warmup_steps, component.learning_rate, component.minimum_learning_rate)
 
 
 def plain(laboratory: Laboratory, name: str) -> Plain:
@@ -270,7 +265,7 @@ def test_losses_norms_gradients_rates_and_weights_equal_plain_pytorchs(name: str
     assert [line["loss"] for line in seen.lines] == pytest.approx(expected.losses, rel=2e-6)
     assert [line["gradient_norm"] for line in seen.lines] == pytest.approx(expected.norms, rel=2e-6)
     assert furthest(seen.gradients, expected.gradients) < 3e-6  # 7e-7 when measured
-    rates = [schedule(component).at(step) for step in range(component.steps)]
+    rates = [component.learning_rate_at(step) for step in range(component.steps)]
     assert seen.facts["rates"] == [line["learning_rate"] for line in seen.lines] == rates
     assert furthest(seen.weights, expected.weights) < 3e-4  # 7e-5: AdamW enlarges what a tiny gradient lacks
     assert seen.facts["epsilon"] == [component.adam_epsilon] * len(seen.facts["epsilon"])
@@ -417,7 +412,7 @@ def test_pure_bf16_is_torchs_adamw_on_a_bf16_model_bit_for_bit(laboratory: Labor
     adam = torch.optim.AdamW(groups, betas=training.adam_betas, eps=training.adam_epsilon, foreach=False)
     for step in range(training.steps):
         for group in adam.param_groups:
-            group["lr"] = schedule(component).at(step)
+            group["lr"] = component.learning_rate_at(step)
         tokens = torch.from_numpy(np.stack([shards.sample(step * 4 + number) for number in range(4)]))
         logits = model(input_ids=tokens[:, :-1]).logits.flatten(0, 1).float()
         model.zero_grad()

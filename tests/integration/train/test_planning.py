@@ -7,7 +7,7 @@ import pytest
 
 from components.base.model_summary import ModelSummary
 from components.models.summary import shape_of
-from components.train.planning.flops import forward_flops
+from components.train.flops import forward_flops
 from components.train.planning.memory import activation_bytes
 from components.train.planning.profile import MOST, WARM_UP, profile
 from tests.support.builders.tiny_training import trainer

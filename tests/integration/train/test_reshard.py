@@ -86,7 +86,7 @@ class Journey:
         for case in CASES:
             place = self.place(processes, case)
             context = make_context(place, site=site)
-            made = case.component._attempt(context, self.inputs / "model", self.inputs / "tokens")
+            made = case.component._request(context, self.inputs / "model", self.inputs / "tokens")
             write_piece_bytes(context.scratch, piece_bytes(self.inputs / "model"))
             attempts.append({"attempt": made.model_dump(mode="json"), "until": until})
         (self.folder / f"{processes}.json").write_text(json.dumps(attempts))

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,20 @@ import pytest
 
 from components.data.documents import Document, write_documents
 from components.data.token_shards import TokenShards
+from components.errors import InputError
 from components.formats.digests import digest_folder
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.load import load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 from tests.support.builders.texts import JAPANESE, prose
-from tests.support.builders.tiny_training import SEQUENCE_LENGTH, attempt, packer, prepare, trainer, write_text_and_model
+from tests.support.builders.tiny_training import (
+    SEQUENCE_LENGTH,
+    attempt,
+    context_of,
+    packer,
+    prepare,
+    trainer,
+    write_text_and_model,
+)
 from tests.support.fakes import make_context
 
 
@@ -128,3 +139,16 @@ def test_the_loss_falls_and_the_export_says_what_it_is(inputs: Path, undisturbed
     }  # fmt: skip
     assert "_name_or_path" not in config
     assert len(AutoTokenizer.from_pretrained(undisturbed / "output")) == facts.tokenizer_fingerprint.pieces
+
+
+def test_a_site_that_asks_for_what_the_machine_lacks_is_refused_once(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    context = context_of(tmp_path, processes=2, micro_batch_size=2)
+    context = replace(context, site=replace(context.site, fused_kernels=True))
+    words = "the site says `fused_kernels: true`, which needs a CUDA device, and there is none. Set it to false."
+    with pytest.raises(InputError) as caught:
+        trainer().run(context, model=inputs / "model", tokens=inputs / "tokens", output=tmp_path / "output")
+    assert str(caught.value) == words
+    printed = "".join(capfd.readouterr()) + "".join(path.read_text() for path in (tmp_path / "logs").glob("rank-*.log"))
+    assert "fused_kernels" not in printed

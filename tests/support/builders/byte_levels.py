@@ -53,9 +53,9 @@ def _rules(family: str, specification: dict[str, Any]) -> dict[str, Any]:
     rules: dict[str, Any] = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [SPLIT, PLAIN]}}
     if family == "llama":
         bos = specification["added_tokens"][0]
-        frame = [{"SpecialToken": {"id": bos["content"], "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+        single = [{"SpecialToken": {"id": bos["content"], "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
         tokens = {bos["content"]: {"id": bos["content"], "ids": [bos["id"]], "tokens": [bos["content"]]}}
-        template = {"type": "TemplateProcessing", "single": frame, "pair": [*frame, *frame], "special_tokens": tokens}
+        template = {"type": "TemplateProcessing", "single": single, "pair": [*single, *single], "special_tokens": tokens}
         return rules | {"post_processor": template}
     thought = {**specification["added_tokens"][-1], "content": "<think>", "special": False}
     thought["id"] += 1

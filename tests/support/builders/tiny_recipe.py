@@ -1,6 +1,8 @@
 """A recipe that is as real as the smoke and a few times smaller, for what must be run many times."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -29,9 +31,9 @@ def tiny_recipe(root: Path) -> Any:
     return recipe
 
 
-def add_tiny(clone: Clone, **changes: Any) -> None:
-    """Commits `recipes/tiny.yaml` to the clone; a change is `section={key: value}`."""
-    recipe = tiny_recipe(clone.path)
+def add_tiny(clone: Clone, replaced: Mapping[str, Any] = MappingProxyType({}), **changes: Any) -> None:
+    """Commits `recipes/tiny.yaml` to the clone; a change is `section={key: value}`, what is replaced are whole sections."""
+    recipe = tiny_recipe(clone.path) | replaced
     for section, values in changes.items():
         recipe[section] |= values
     path = clone.path / "recipes" / "tiny.yaml"

@@ -23,8 +23,9 @@ FIELDS: dict[str, Any] = {
     "kind": "deepspeed", "version": 4, "architecture": ARCHITECTURE, "maximum_positions": 64,
     "attention": "across_documents", "loss_after_eos": True, "z_loss": None,
     "sequence_length": SEQUENCE_LENGTH, "global_batch_size": 4, "steps": 16, "skip_batches": [], "learning_rate": 1e-2,
-    "minimum_learning_rate": 1e-3, "warmup_steps": 2, "adam_betas": [0.9, 0.95], "adam_epsilon": 1e-8,
-    "weight_decay": 0.1, "decay": "matrices", "gradient_clipping": 1.0, "precision": "bf16", "zero_stage": 2,
+    "minimum_learning_rate": 1e-3, "warmup_steps": 2, "schedule": {"kind": "cosine"},
+    "adam_betas": [0.9, 0.95], "adam_epsilon": 1e-8, "weight_decay": 0.1, "decay": "matrices",
+    "gradient_clipping": 1.0, "precision": "bf16", "zero_stage": 2,
     "activation_checkpointing": False, "router_auxiliary_loss": None, "checkpoint_every_steps": 4,
     "keep_checkpoints": {"last": 2, "every_steps": None, "best": False}, "seed": 1234,
 }  # fmt: skip

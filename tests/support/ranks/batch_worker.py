@@ -11,9 +11,9 @@ if __name__ == "__main__":
     import torch
     from safetensors.torch import save_file
 
-    from components.train.loop.engine import open_process_group
     from components.train.loop.steps import TrainingLoop
-    from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
+    from components.train.request import TrainingRequest
 
     attempt = TrainingRequest.model_validate_json(Path(sys.argv[1]).read_bytes())
     eaten: list[torch.Tensor] = []

@@ -12,8 +12,8 @@ from typing import Any
 
 def main(path: Path) -> None:
     """Trains and exports every attempt of the file."""
-    from components.train.loop.engine import open_process_group
-    from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
+    from components.train.request import TrainingRequest
 
     with open_process_group():
         for values in json.loads(path.read_text()):

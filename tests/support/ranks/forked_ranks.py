@@ -21,6 +21,7 @@ from pathlib import Path
 
 from components.errors import WorkerFailed
 from infra.processes import die_with_parent, dying_with_parent
+from tests.support.fakes import NoJobs
 
 WARM = ("components.train.loop.steps", "torch._inductor.compile_fx", "transformers.models.mistral.modeling_mistral")
 
@@ -36,7 +37,7 @@ class Launch:
     processes: int
 
 
-class ForkedRanks:
+class ForkedRanks(NoJobs):
     """Satisfies `components.base.ports.Launcher`; each rank has one thread."""
 
     def __init__(self, logs: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from components.errors import WorkerFailed
 from tests.support.builders.tiny_training import trainer
-from tests.support.fakes import make_context
+from tests.support.fakes import NoJobs, make_context
 from tests.support.ranks.forked_ranks import Launch, fork, warm_up
 
 INTERRUPTIONS = ("KILL one", "TERM", "KILL all, saving", "USR2", "KILL all", "KILL one, saving", "KILL all", "USR1")
@@ -24,7 +24,7 @@ INTERRUPTIONS = ("KILL one", "TERM", "KILL all, saving", "USR2", "KILL all", "KI
 EVERY_STEPS = 2
 
 
-class InterruptedRanks:
+class InterruptedRanks(NoJobs):
     """Satisfies `components.base.ports.Launcher`: the worker itself, in forked processes; may interrupt them."""
 
     def __init__(self, run: Path, seed: int) -> None:

@@ -15,8 +15,8 @@ SHARD_BYTES = 30_000
 
 def main(path: Path) -> None:
     """Goes through the attempts of the file."""
-    from components.train.loop.engine import open_process_group
-    from components.train.parameters import TrainingRequest
+    from components.train.process_group import open_process_group
+    from components.train.request import TrainingRequest
 
     with open_process_group():
         for values in json.loads(path.read_text()):
@@ -53,7 +53,7 @@ def go_on(attempt: Any, until: int) -> None:
 def save_again(run: Any, step: int, name: str = "again") -> None:
     """Writes the state as it was restored."""
     saver = run.saver
-    kept, saver.folder, saver.saved = (saver.folder, saver.saved), run.attempt.scratch / name, None
+    kept, saver.folder, saver.saved = (saver.folder, saver.saved), run.request.scratch / name, None
     try:
         saver.save(step, run.lines)
         saver.wait()
@@ -68,7 +68,7 @@ def refusal_of_a_blocked_folder(run: Any, step: int) -> str:
     from components.errors import ResourceError
 
     if run.rank == 0:
-        (run.attempt.scratch / "blocked").touch()  # a file where the folder belongs
+        (run.request.scratch / "blocked").touch()  # a file where the folder belongs
     try:
         save_again(run, step, "blocked")
         words = ""
@@ -95,13 +95,13 @@ def leave_model(run: Any) -> None:
 
     from components.train.loop.export import export
 
-    export(run.engine, run.training, run.attempt.output, maximum_shard_bytes=SHARD_BYTES)
+    export(run.engine, run.training, run.request.output, maximum_shard_bytes=SHARD_BYTES)
     tokens = torch.from_numpy(np.stack([run.shards.sample(number) for number in range(2)]))
     run.engine.eval()
     with torch.no_grad():
         logits = run.engine(input_ids=tokens, use_cache=False).logits
     if run.rank == 0:
-        save_file({"logits": logits, "tokens": tokens}, run.attempt.scratch / "engine.safetensors")
+        save_file({"logits": logits, "tokens": tokens}, run.request.scratch / "engine.safetensors")
 
 
 def refusal_of_a_broken_model(run: Any) -> str:

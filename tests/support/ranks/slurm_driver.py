@@ -1,4 +1,4 @@
-"""A JSON file that says what to run in, `SlurmJobs` in a process of its own out: one that a test may kill at any moment.
+"""A JSON file that says what to run in, `BatchLauncher` in a process of its own out: one that a test may kill at any moment.
 
 `python -m tests.support.ranks.slurm_driver FILE` does what a stage's door does: it holds the scratch folder, asks for nothing
 if the ranks finished already, and ends with exit code 1 and one message for a mistake.
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from components.base.fields import Fields
 from components.errors import MartletError
+from infra.scheduler.launcher import BatchLauncher
+from infra.scheduler.records import is_finished
+from infra.scheduler.stage_job import StageJob
+from infra.scheduler.watch import say
 from infra.scratch import held
 from infra.sites.slurm import SlurmSite
-from infra.slurm.commands import Slurm
-from infra.slurm.launcher import SlurmJobs
-from infra.slurm.place import Place
-from infra.slurm.records import is_finished
-from infra.slurm.watch import say
+from infra.slurm.scheduler import SlurmScheduler
 
 
 class Driven(Fields):
@@ -32,13 +32,13 @@ class Driven(Fields):
     configuration: Path
 
 
-def launcher_of(driven: Driven) -> SlurmJobs:
+def launcher_of(driven: Driven) -> BatchLauncher:
     """What a stage's door would use."""
-    place = Place(
+    stage_job = StageJob(
         stage="train", run="run-1", fingerprint=driven.fingerprint, scratch=driven.scratch, workspace=driven.workspace,
         cancelled=driven.cancelled,
     )
-    return SlurmJobs(place, driven.site.stages["train"], driven.site, Slurm(driven.configuration))
+    return BatchLauncher(stage_job, SlurmScheduler(driven.site, driven.configuration))
 
 
 def main(path: Path) -> None:

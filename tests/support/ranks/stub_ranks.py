@@ -6,14 +6,14 @@ killed between saving a count beside it and telling of it, it would leave a step
 which on this rank fails by itself; `die-RANK`, `die-NODE`: the step after which a rank is killed (0: before any, always).
 """
 
-import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
 
-from components.formats.files import write_json
+from components.ranks.outcome import Outcome
+from components.ranks.progress import Progress
 
 STEP_SECONDS = 0.1
 
@@ -37,8 +37,9 @@ def main(folder: Path, steps: int) -> None:
             tell(done, steps)
         blow_up(folder, rank, done)
     if rank == 0:
-        outcome = {"finished": done >= steps or is_enough(), "step": done, "signal": came[0] if came else None}
-        write_json(folder.parent / "outcome.json", outcome)
+        signal_name = signal.Signals(came[0]).name if came else None
+        outcome = Outcome(finished=done >= steps or is_enough(), signal=signal_name, done=done)
+        outcome.write(folder.parent / "outcome.json")
 
 
 def saved(history: Path) -> int:
@@ -56,8 +57,7 @@ def save(history: Path, done: int) -> None:
 
 def tell(done: int, steps: int) -> None:
     """Says how far it is."""
-    text = json.dumps({"done": done, "total": steps, "text": f"{os.environ['WORLD_SIZE']} ranks"})
-    sys.stdout.write(f"@progress {text}\n")
+    sys.stdout.write(Progress(done, steps, f"{os.environ['WORLD_SIZE']} ranks").line() + "\n")
     sys.stdout.flush()
 
 

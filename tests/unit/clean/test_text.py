@@ -2,10 +2,10 @@
 
 import pytest
 
-from components.clean.engine.filter_page import refused
 from components.clean.extract import extract
 from components.clean.finish import finish, japanese_punctuation, trim_footer
 from components.clean.language import identify
+from components.clean.swallow import is_refused
 from tests.support.builders.texts import ENGLISH, FRENCH, JAPANESE, html, prose
 
 PROSE = prose(JAPANESE, 4, 12)
@@ -100,7 +100,7 @@ def test_a_japanese_quotation_in_english_is_no_japanese() -> None:
     ("http://[broken", False),
 ])
 def test_refused_hosts_are_whole_names(uri: str, verdict: bool) -> None:
-    assert refused(uri, ["*.5ch.net", "*.wikipedia.org"]) is verdict
+    assert is_refused(uri, ["*.5ch.net", "*.wikipedia.org"]) is verdict
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -12,7 +12,7 @@ from components.data.documents import first_texts, read_documents
 from components.data.heldout_tokens import cut_windows, read_windows
 from components.data.token_shards import read_index
 from components.errors import EmptyCorpus, InputError
-from components.tokenizers.tokenizer import load_tokenizer
+from components.tokenizers.load import load_tokenizer
 from tests.support.builders import byte_levels
 from tests.support.builders.tiny_training import SEQUENCE_LENGTH, packer, write_text_and_model
 from tests.support.fakes import SITE, make_context

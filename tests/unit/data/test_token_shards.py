@@ -15,7 +15,7 @@ from components.data.token_shards import (
     PackedSource,
     TokenIndex,
     TokenShards,
-    check_frames,
+    check_special_tokens,
     token_dtype,
     window_order,
     write_nothing,
@@ -203,7 +203,7 @@ def test_documents_that_lost_their_frame_are_refused(documents: tuple[list[int]]
         sources=(write_documents(tmp_path, *documents),), mixture=write_order(tmp_path, quick_mixture([1.0])),
     )
     with pytest.raises(InputError, match=words):
-        check_frames(tmp_path, index)
+        check_special_tokens(tmp_path, index)
 
 
 def test_an_id_that_is_no_piece_is_refused_with_both_numbers(tmp_path: Path) -> None:

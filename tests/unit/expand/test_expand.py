@@ -17,8 +17,8 @@ from components.expand.passthrough import PassthroughExpander
 from components.expand.sentencepiece import SentencePieceExpander
 from components.models.folder import EMBEDDING, HEAD
 from components.tokenizers.conversion import write_fast_tokenizer
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.sentencepiece import read_proto, tokenizer_of, without_prefix
-from components.tokenizers.tokenizer import load_tokenizer
 from tests.support.builders.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 from tests.support.fakes import make_context
 

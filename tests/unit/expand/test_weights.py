@@ -18,7 +18,7 @@ from components.errors import InputError, TokenizerMismatch
 from components.expand.embeddings.initialise import Initialisation
 from components.expand.embeddings.rows import ROWS_AT_ONCE
 from components.expand.embeddings.weights import Rows, check_matrices, enlarge
-from components.models.dtypes import decode, encode
+from components.models.float_conversion import decode, encode
 from components.models.folder import EMBEDDING, HEAD, INDEX, check_rows
 from components.models.safetensors_stream import read_header
 from components.publish.checks import check_vocabulary

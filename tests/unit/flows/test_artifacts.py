@@ -13,12 +13,16 @@ from uuid import UUID, uuid4
 import pytest
 from rich.console import Console
 
+from components.ranks.progress import MARK
+from flows.artifacts import PageArtifact, PrefectArtifacts, key_of
 from flows.display import Display
-from flows.ui.artifacts import PageArtifact, PrefectArtifacts, key_of
-from infra.journal import JOB_MARK, MARK
-from infra.slurm.jobs import Job, State
-from infra.slurm.place import Place
-from infra.slurm.watch import Watcher
+from infra.journal import JOB_MARK
+from infra.scheduler.jobs import Job, Phase
+from infra.scheduler.stage_job import StageJob
+from infra.scheduler.watch import Watcher
+from infra.sites import load_cluster
+from infra.slurm.jobs import PHASE_OF, State
+from infra.slurm.scheduler import SlurmScheduler
 
 
 class Page:
@@ -62,7 +66,12 @@ def progress(done: int, total: int = 100) -> str:
 
 
 def job(words: str) -> str:
-    return JOB_MARK + json.dumps({"words": words, "folder": "/scratch/job"})
+    return JOB_MARK + json.dumps({"words": words, "folder": "/scratch/job", "script": "job.sbatch"})
+
+
+def watcher(folder: Path) -> Watcher:
+    stage_job = StageJob("train", "tiny", fingerprint="1", scratch=folder, workspace=folder, cancelled=folder / "x")
+    return Watcher(stage_job, SlurmScheduler(load_cluster("slurm-dev")))
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -107,6 +116,7 @@ def test_a_job_has_a_page_with_its_state_its_past_its_logs_and_the_mlflow_run(
     assert "**job 12 is running on node[1-2]**" in text
     assert "1. job 12 waits (Resources)" in text
     assert "/scratch/job/logs/rank-*.log" in text
+    assert "its script: `/scratch/job/job.sbatch`" in text
     assert "[MLflow](http://127.0.0.1:5000/#/experiments/1/runs/2)" in text
 
 
@@ -163,8 +173,7 @@ def test_what_was_said_last_is_sent_though_a_round_was_just_made(page: Page, tmp
 def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_for_the_page(
     artifacts: PrefectArtifacts, page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = Place(stage="train", run="tiny", fingerprint="1", scratch=tmp_path, workspace=tmp_path, cancelled=tmp_path / "x")
-    Watcher(place, poll_seconds=1).show(Job.just_submitted(12, "martlet-train-1"))
+    watcher(tmp_path).show(Job.just_submitted(12, "martlet-train-1"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "job 12 waits (None)"
     display = Display()
@@ -188,14 +197,14 @@ def test_what_slurm_says_of_a_job_is_a_plain_line_for_people_and_a_marked_one_fo
 def test_a_jobs_page_does_not_say_that_it_runs_once_it_ended(
     artifacts: PrefectArtifacts, page: Page, tmp_path: Path, state: State, restarts: int, words: str
 ) -> None:
-    place = Place(stage="train", run="tiny", fingerprint="1", scratch=tmp_path, workspace=tmp_path, cancelled=tmp_path / "x")
-    running = replace(Job.just_submitted(12, "martlet-train-1"), state=State.RUNNING, nodes="node[1-2]")
-    ended = running.forgotten() if state is State.UNKNOWN else replace(running, state=state, restarts=restarts)
+    running = replace(Job.just_submitted(12, "martlet-train-1"), state=State.RUNNING, phase=Phase.RUNNING, nodes="node[1-2]")
+    known = state is not State.UNKNOWN
+    ended = replace(running, state=state, phase=PHASE_OF[state], restarts=restarts) if known else running.forgotten("Slurm")
     told = io.StringIO()
     with artifacts, redirect_stdout(told):
-        watcher = Watcher(place, poll_seconds=1)
-        watcher.show(running)
-        watcher.ended(ended)
+        ours = watcher(tmp_path)
+        ours.show(running)
+        ours.ended(ended)
         for line in told.getvalue().splitlines():
             artifacts.line(line)
     shown = page.newest("tiny-1a2b3c4d-train-base-job")

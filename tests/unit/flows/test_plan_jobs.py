@@ -10,9 +10,9 @@ from components.errors import ParameterError
 from components.params import component_of, load_params
 from flows.commands.plan import summaries_before
 from flows.commands.plan_jobs import job_rows, paths_of
-from infra.sites import load_site, load_slurm
-from infra.slurm.place import PASSED_ON, Asked, Place, request_of
-from infra.slurm.script import sbatch_text
+from infra.scheduler.stage_job import PASSED_ON, StageJob, job_environment
+from infra.sites import load_cluster, load_site
+from infra.slurm.scheduler import SlurmScheduler
 
 ROOT = Path(__file__).parents[3]
 PRICED = ["slurm.price_per_gpu_hour=2", "slurm.currency=USD"]
@@ -28,7 +28,7 @@ PRICED = ["slurm.price_per_gpu_hour=2", "slurm.currency=USD"]
 def test_a_swallow_trainings_jobs_hours_and_money_are_known_before_anything_runs(
     recipe: str, jobs: str, paid: str, tmp_path: Path
 ) -> None:
-    params, slurm = load_params(ROOT / f"recipes/{recipe}.yaml"), load_slurm("a100-16x8", PRICED)
+    params, slurm = load_params(ROOT / f"recipes/{recipe}.yaml"), load_cluster("a100-16x8", PRICED)
     assert slurm is not None
     hours = component_of(params, "train").hours(summaries_before(params, tmp_path)["train"], load_site("a100-16x8"))
     assert hours is not None
@@ -40,7 +40,7 @@ def test_a_swallow_trainings_jobs_hours_and_money_are_known_before_anything_runs
 
 def test_jobs_are_counted_by_the_time_in_which_they_compute_and_too_many_are_said() -> None:
     """23 h 50 of a day: exactly so much is one job, a second more is two, and 30 attempts are 715 hours."""
-    slurm = load_slurm("a100-16x8")
+    slurm = load_cluster("a100-16x8")
     assert slurm is not None
     train, one = slurm.stages["train"], 24 - 600 / 3600
     counts = [dict(job_rows(train, slurm, hours))["jobs in a row"] for hours in (one, one + 1 / 3600, 30 * one + 1)]
@@ -49,7 +49,7 @@ def test_jobs_are_counted_by_the_time_in_which_they_compute_and_too_many_are_sai
 
 
 def test_of_an_unknown_duration_a_jobs_limit_is_priced_and_without_gpus_nothing() -> None:
-    slurm = load_slurm("a100-16x8", PRICED)
+    slurm = load_cluster("a100-16x8", PRICED)
     assert slurm is not None
     rows = dict(job_rows(slurm.stages["evaluate"], slurm, None))
     assert rows["GPU-hours"] == "192 at 2.00 USD: 384 USD, where a job uses all its time"
@@ -74,11 +74,11 @@ def test_a_stage_that_only_hands_on_is_no_job_and_every_worker_that_spreads_name
 
 
 def test_a_job_gets_the_ranks_variables_and_of_the_submitters_only_those_that_are_named(tmp_path: Path) -> None:
-    slurm = load_slurm("slurm-dev")
+    slurm = load_cluster("slurm-dev")
     assert slurm is not None
-    place = Place("train", "run-1", "<fingerprint>", tmp_path / "s", tmp_path, tmp_path / "c")
+    stage_job = StageJob("train", "run-1", "<fingerprint>", tmp_path / "s", tmp_path, tmp_path / "c")
     around = {**dict.fromkeys(PASSED_ON, "x"), "HF_TOKEN": "hf_secret", "MARTLET_TOKEN": "secret"}
-    text = sbatch_text(request_of(place, Asked(slurm.stages["train"], slurm, {"OURS": "1"}, ["node9"]), around))
+    text = SlurmScheduler(slurm).script(stage_job, job_environment({"OURS": "1"}, around), ["node9"])
     assert re.findall(r"^export (\w+)=", text, re.MULTILINE) == [*PASSED_ON, "OURS", *slurm.environment]
     assert "secret" not in text
     assert '#SBATCH --job-name="martlet-train-<fingerprint>"' in text
@@ -94,4 +94,4 @@ def test_a_stages_inputs_are_read_from_the_pipeline() -> None:
 
 def test_a_price_belongs_to_a_currency() -> None:
     with pytest.raises(ParameterError, match="currency: name it"):
-        load_slurm("a100-16x8", ["slurm.price_per_gpu_hour=2"])
+        load_cluster("a100-16x8", ["slurm.price_per_gpu_hour=2"])

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.deploy.cluster import default_configuration
-from infra.deploy.cluster.configuration import ClusterShape, Place, configuration_files, slurm_conf
+from infra.deploy.cluster.configuration import ClusterPlace, ClusterShape, configuration_files, slurm_conf
 
 GOLDEN = Path(__file__).parents[2] / "golden/slurm.conf"
-PLACE = Place(
+PLACE = ClusterPlace(
     folder=Path("/srv/cluster"), sockets=Path("/tmp/martlet-1000/20000"), host="laptop", address="127.0.1.1",
     binds_address=True, user="hana", port=20_000, version=(22, 5),
 )
@@ -18,7 +18,7 @@ def test_the_configuration_is_the_golden_one() -> None:
 
 
 def test_the_daemons_bind_loopback_where_the_host_name_stands_for_it() -> None:
-    def says_so(place: Place) -> bool:
+    def says_so(place: ClusterPlace) -> bool:
         return "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" in slurm_conf(ClusterShape(), place)
 
     assert says_so(PLACE)

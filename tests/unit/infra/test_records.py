@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.sites import load_slurm
-from infra.slurm.records import (
+from infra.scheduler.records import (
     Attempt,
-    Call,
+    JobRequest,
     Verdict,
     failing_nodes,
     is_finished,
@@ -20,6 +19,7 @@ from infra.slurm.records import (
     with_ends,
     write_attempts,
 )
+from infra.sites import load_cluster
 
 
 def attempt(verdict: Verdict | None, done: int = 0, **changes: Any) -> Attempt:
@@ -30,11 +30,11 @@ def attempt(verdict: Verdict | None, done: int = 0, **changes: Any) -> Attempt:
     return Attempt(**(values | changes))
 
 
-def call(attempts_before: int = 0, **changes: Any) -> Call:
-    site = load_slurm("slurm-dev")
+def request(attempts_before: int = 0, **changes: Any) -> JobRequest:
+    site = load_cluster("slurm-dev")
     assert site is not None
     site = site.model_copy(update={"attempts": 6, "failures_forgiven": 1} | changes)
-    return Call(
+    return JobRequest(
         module="tests.support.ranks.stub_ranks", arguments=(), outcome=None, allocation=site.stages["train"], site=site,
         attempts_before=attempts_before,
     )
@@ -62,14 +62,14 @@ def test_an_attempt_that_left_no_word_was_lost_with_its_first_node_at_the_last_h
     ([attempt("stopped", n) for n in range(6)], "started 6 times, as often as the site's `attempts` allows"),
 ])  # fmt: skip
 def test_a_job_starts_again_while_it_gets_further_and_its_starts_last(attempts: list[Attempt], objection: str | None) -> None:
-    found = may_start_again(call(), attempts)
+    found = may_start_again(request(), attempts)
     assert found == "" if objection is None else re.search(objection, found)
 
 
 def test_attempts_of_an_earlier_request_do_not_count() -> None:
     earlier = [attempt("lost", 4)] * 6
-    assert may_start_again(call(attempts_before=6), [*earlier, attempt("lost", 4)]) == ""
-    assert may_start_again(call(attempts_before=0), [*earlier, attempt("lost", 4)])
+    assert may_start_again(request(attempts_before=6), [*earlier, attempt("lost", 4)]) == ""
+    assert may_start_again(request(attempts_before=0), [*earlier, attempt("lost", 4)])
 
 
 def test_a_node_that_two_attempts_were_lost_on_is_a_failing_one() -> None:

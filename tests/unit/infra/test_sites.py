@@ -8,8 +8,8 @@ import pytest
 from components.data.batches import BatchPlan
 from components.errors import ParameterError
 from components.recipes import read_parameters
-from infra.sites import FOLDER, SiteFile, load_site, load_slurm
-from infra.sites.slurm import Allocation, Container, SlurmSite
+from infra.sites import FOLDER, SiteFile, load_cluster, load_site
+from infra.sites.slurm import Container, SlurmAllocation, SlurmSite
 
 ROOT = Path(__file__).parents[3]
 SITES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -19,13 +19,13 @@ SWALLOWS = ["swallow-ms-7b", "swallow-ms-7b-published", "swallow-mx-8x7b", "swal
 @pytest.mark.parametrize("name", SITES)
 def test_every_file_is_a_site_of_its_own_name(name: str) -> None:
     assert load_site(name).name == name
-    assert (load_slurm(name) is None) == (name == "local")
+    assert (load_cluster(name) is None) == (name == "local")
 
 
 @pytest.mark.parametrize(("recipe", "site"), [*product(SWALLOWS, ["a100-16x8", "h100-16x8"]), ("smoke", "slurm-dev")])
 def test_each_recipes_batch_is_dealt_out_on_its_sites_with_any_number_of_nodes_that_may_come(recipe: str, site: str) -> None:
     training = read_parameters(ROOT / f"recipes/{recipe}.yaml").values["train"]
-    micro_batch_size, slurm = load_site(site).train_micro_batch_size, load_slurm(site)
+    micro_batch_size, slurm = load_site(site).train_micro_batch_size, load_cluster(site)
     assert slurm is not None
     asked = slurm.stages["train"]
     for nodes in range(asked.minimum_nodes, asked.nodes + 1):
@@ -34,7 +34,7 @@ def test_each_recipes_batch_is_dealt_out_on_its_sites_with_any_number_of_nodes_t
 
 def test_a_changed_value_changes_the_one_place_that_it_names() -> None:
     changes = ["slurm.stages.train.partition=dgx", "train_micro_batch_size=8"]
-    slurm, before = load_slurm("a100-16x8", changes), load_slurm("a100-16x8")
+    slurm, before = load_cluster("a100-16x8", changes), load_cluster("a100-16x8")
     assert slurm is not None
     assert before is not None
     assert slurm.stages["train"].partition == "dgx"
@@ -77,5 +77,5 @@ def test_a_mistake_names_the_file_and_the_key(change: str, words: str | None) ->
 
 def test_the_page_that_describes_a_cluster_has_every_key() -> None:
     text = (ROOT / "docs/how-to/slurm.md").read_text(encoding="utf-8")
-    keys = {key for model in (SiteFile, SlurmSite, Allocation, Container) for key in model.model_fields}
+    keys = {key for model in (SiteFile, SlurmSite, SlurmAllocation, Container) for key in model.model_fields}
     assert {key for key in keys if f"`{key}`" not in text} == set()

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from components.errors import ServiceError
-from infra.slurm.commands import Slurm, SlurmRefused, SlurmUnreachable, State
-from infra.slurm.jobs import Job, read_minutes, read_sacct, read_scontrol
+from infra.scheduler.errors import JobRefused, SchedulerUnreachable
+from infra.scheduler.jobs import Job, Phase
+from infra.slurm.commands import Slurm
+from infra.slurm.jobs import State, read_minutes, read_sacct, read_scontrol
 from infra.slurm.refusals import remedy
 
 NUMBER = 4711
@@ -71,7 +73,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 def test_a_line_of_scontrol_becomes_a_job_with_times_in_utc(resources: str) -> None:
     job = read_scontrol(scontrol(resources=resources, restarts="3") + "\n\n")
     assert job == Job(
-        number=NUMBER, name="martlet-train-0f", state=State.RUNNING, reason="None", nodes="node[1-2]",
+        number=NUMBER, name="martlet-train-0f", phase=Phase.RUNNING, state=State.RUNNING, reason="None", nodes="node[1-2]",
         submitted=datetime(2026, 3, 29, 1, 30, tzinfo=UTC), start=datetime(2026, 3, 29, 1, 31, tzinfo=UTC), end=None,
         restarts=3, exit_code=(0, 0),
     )
@@ -89,6 +91,22 @@ def test_only_what_is_plainly_an_end_is_one(state: str, living: bool, waiting: b
     assert (job.living, job.waiting) == (living, waiting)
     assert job.state is (State.UNKNOWN if state == "A_NEW_ONE" else State(state))
     assert (job.end is None) == living
+
+
+@pytest.mark.parametrize(("state", "phase"), [
+    ("PENDING", Phase.WAITING), ("COMPLETING", Phase.ENDING), ("A_NEW_ONE", Phase.UNKNOWN), ("TIMEOUT", Phase.TIME_LIMIT),
+    ("PREEMPTED", Phase.INTERRUPTED), ("NODE_FAIL", Phase.INTERRUPTED), ("CANCELLED", Phase.ENDED_FOR_GOOD),
+    ("OUT_OF_MEMORY", Phase.ENDED_FOR_GOOD), ("FAILED", Phase.EXITED), ("SUSPENDED", Phase.RUNNING),
+])
+def test_slurms_states_are_phases_of_any_job_and_keep_their_name(state: str, phase: Phase) -> None:
+    job = read_scontrol(scontrol(state=state))
+    assert job.phase is phase
+    assert job.state == ("UNKNOWN" if state == "A_NEW_ONE" else state)
+
+
+@pytest.mark.parametrize(("reason", "lacks"), [("BadConstraints", True), ("Resources", False), ("None", False)])
+def test_a_job_that_is_kept_from_too_many_nodes_is_told(reason: str, lacks: bool) -> None:
+    assert read_scontrol(scontrol(state="PENDING", reason=reason)).lacks_nodes == lacks
 
 
 def test_unknown_times_no_nodes_and_words_with_spaces_are_read(programs: Programs) -> None:
@@ -142,7 +160,7 @@ def test_who_knows_an_end_tells_it_and_not_to_know_is_no_end(
     else:
         programs.add("sacct", accounting)
     if found == "unreachable":
-        with pytest.raises(SlurmUnreachable, match="Unable to contact slurm controller"):
+        with pytest.raises(SchedulerUnreachable, match="Unable to contact slurm controller"):
             Slurm(None).job(NUMBER)
     else:
         job = Slurm(None).job(NUMBER)
@@ -154,7 +172,7 @@ def test_a_hanging_command_is_given_up_and_means_unknown(programs: Programs) -> 
         programs.add(name, before="exec /bin/sleep 30")
     slurm, start = Slurm(None, seconds=0.1), time.monotonic()
     for ask in (lambda: slurm.job(NUMBER), lambda: slurm.submit(Path("job.sbatch"), "train"), lambda: slurm.named("x")):
-        with pytest.raises(SlurmUnreachable, match=r"gave no answer within 0\.1 s"):
+        with pytest.raises(SchedulerUnreachable, match=r"gave no answer within 0\.1 s"):
             ask()
     assert time.monotonic() - start < 5
 
@@ -166,7 +184,7 @@ def test_a_hanging_command_is_given_up_and_means_unknown(programs: Programs) -> 
 ])
 def test_a_submission_without_an_answer_is_not_a_refusal(programs: Programs, words: str) -> None:
     programs.add("sbatch", error=words, code=1)
-    with pytest.raises(SlurmUnreachable, match="sbatch: "):
+    with pytest.raises(SchedulerUnreachable, match="sbatch: "):
         Slurm(None).submit(Path("job.sbatch"), "train")
 
 
@@ -183,7 +201,7 @@ def test_a_submission_without_an_answer_is_not_a_refusal(programs: Programs, wor
 ])
 def test_a_refusal_has_slurms_words_and_names_the_key(programs: Programs, words: str, step: str) -> None:
     programs.add("sbatch", error=f"sbatch: error: Batch job submission failed: {words}", code=1)
-    with pytest.raises(SlurmRefused) as caught:
+    with pytest.raises(JobRefused) as caught:
         Slurm(None).submit(Path("job.sbatch"), "train")
     assert words in str(caught.value)
     assert caught.match(step)
@@ -224,7 +242,7 @@ def test_living_jobs_are_found_by_their_exact_name(programs: Programs) -> None:
     with pytest.raises(ServiceError, match=r"does not understand: 'JOBID\|STATE'"):
         Slurm(None).named("martlet-train-0f")
     programs.add("squeue", error=UNREACHABLE, code=1)
-    with pytest.raises(SlurmUnreachable):
+    with pytest.raises(SchedulerUnreachable):
         Slurm(None).named("martlet-train-0f")
 
 
@@ -254,13 +272,13 @@ def test_slurm_sees_no_secret_and_prints_its_times_in_utc(
 def test_a_machine_without_slurm_or_its_configuration_is_told_so(programs: Programs, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="Slurm's sbatch is not on PATH") as missing:
         Slurm(None).submit(Path("job.sbatch"), "train")
-    assert not isinstance(missing.value, SlurmRefused | SlurmUnreachable)
+    assert not isinstance(missing.value, JobRefused | SchedulerUnreachable)
     with pytest.raises(ServiceError, match=r"there is no Slurm configuration .*gone"):
         Slurm(tmp_path / "gone").job(NUMBER)
     programs.add("squeue", error="squeue: fatal: Could not establish a configuration source", code=1)
     with pytest.raises(ServiceError, match=r"does not find its cluster: .*Set SLURM_CONF") as lost:
         Slurm(None).named("x")
-    assert not isinstance(lost.value, SlurmUnreachable)
+    assert not isinstance(lost.value, SchedulerUnreachable)
 
 
 def test_a_job_is_kept_from_coming_back_before_it_is_cancelled(programs: Programs, tmp_path: Path) -> None:

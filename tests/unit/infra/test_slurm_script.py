@@ -9,35 +9,35 @@ from typing import Any
 import pytest
 
 from components.errors import ParameterError
-from infra.sites import load_slurm
-from infra.slurm.script import Request, sbatch_text
+from infra.sites import load_cluster
+from infra.slurm.script import ScriptRequest, sbatch_text
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 HOME = Path("/groups/nlp/martlet")
 HOSTILE = """it's a "name" with $HOME, `id`, $(id), 100 %, a;b, a|b, ~, *, # and 燕のことば"""
 
 
-def request_for(recipe: str, site: str, stage: str = "train") -> Request:
-    slurm = load_slurm(site)
+def request_for(recipe: str, site: str, stage: str = "train") -> ScriptRequest:
+    slurm = load_cluster(site)
     assert slurm is not None
     digest = "5f" * 32
-    return Request(
+    return ScriptRequest(
         name=f"martlet-{stage}-{digest[:16]}", comment=f"{recipe}-1a2b3c4d", folder=HOME / "checkpoints" / digest / "job",
         workspace=HOME / f"runs/{recipe}-1a2b3c4d", python=HOME / "venv/bin/python", allocation=slurm.stages[stage], site=slurm,
         environment={"MARTLET_HOME": str(HOME), "MARTLET_SITE": site}, exclude=[],
     )
 
 
-def with_site(request: Request, **changes: Any) -> Request:
+def with_site(request: ScriptRequest, **changes: Any) -> ScriptRequest:
     return replace(request, site=request.site.model_copy(update=changes))
 
 
-def with_allocation(request: Request, **changes: Any) -> Request:
+def with_allocation(request: ScriptRequest, **changes: Any) -> ScriptRequest:
     return replace(request, allocation=request.allocation.model_copy(update=changes))
 
 
 @pytest.fixture
-def small() -> Request:
+def small() -> ScriptRequest:
     return request_for("smoke", "slurm-dev")
 
 
@@ -48,7 +48,7 @@ def test_the_scripts_of_the_swallow_trainings_are_these(recipe: str, site: str) 
     assert sbatch_text(request_for(recipe, site)) == golden.read_text(encoding="utf-8")
 
 
-def test_every_option_that_is_asked_for_stands_in_the_script_and_no_other(small: Request) -> None:
+def test_every_option_that_is_asked_for_stands_in_the_script_and_no_other(small: ScriptRequest) -> None:
     request = with_allocation(
         with_site(small, account="nlp"), qos="long", memory_mib_per_node=1024, exclusive=True, nodes=4, minimum_nodes=4,
     )
@@ -64,14 +64,14 @@ def test_every_option_that_is_asked_for_stands_in_the_script_and_no_other(small:
     assert "#SBATCH --mem=0\n" in sbatch_text(with_allocation(small, memory_mib_per_node=0))
 
 
-def test_a_job_of_an_open_number_of_nodes_asks_for_one_task_a_node_with_the_cpus_of_all(small: Request) -> None:
+def test_a_job_of_an_open_number_of_nodes_asks_for_one_task_a_node_with_the_cpus_of_all(small: ScriptRequest) -> None:
     text = sbatch_text(with_allocation(small, nodes=4, minimum_nodes=2, tasks_per_node=8, cpus_per_task=3))
     assert "#SBATCH --nodes=2-4\n" in text
     assert "#SBATCH --cpus-per-task=24\n" in text
     assert "ntasks" not in text
 
 
-def test_a_shell_reads_every_word_as_it_was_meant(small: Request, tmp_path: Path) -> None:
+def test_a_shell_reads_every_word_as_it_was_meant(small: ScriptRequest, tmp_path: Path) -> None:
     workspace, folder = tmp_path / HOSTILE, tmp_path / f"{HOSTILE} 2"
     workspace.mkdir()
     python = tmp_path / "it's python"
@@ -86,7 +86,7 @@ def test_a_shell_reads_every_word_as_it_was_meant(small: Request, tmp_path: Path
     assert done.stdout.splitlines() == expected
 
 
-def test_a_missing_workspace_or_module_ends_the_job(small: Request, tmp_path: Path) -> None:
+def test_a_missing_workspace_or_module_ends_the_job(small: ScriptRequest, tmp_path: Path) -> None:
     there = replace(small, workspace=tmp_path)
     for request in (replace(small, workspace=tmp_path / "gone"), with_site(there, modules=["gone/1"])):
         text = sbatch_text(replace(request, python=Path("/bin/echo")))
@@ -94,7 +94,7 @@ def test_a_missing_workspace_or_module_ends_the_job(small: Request, tmp_path: Pa
         assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_modules_come_after_our_variables_and_before_the_sites(small: Request) -> None:
+def test_modules_come_after_our_variables_and_before_the_sites(small: ScriptRequest) -> None:
     text = sbatch_text(with_site(small, modules=["gcc/13", "cuda/12.8"], environment={"NCCL_DEBUG": "WARN"}))
     body = [line.split()[:2] for line in text.splitlines() if line.startswith(("export", "module"))]
     assert [words for words in body if words[0] == "module"] == [["module", "load"]] * 2
@@ -104,7 +104,7 @@ def test_modules_come_after_our_variables_and_before_the_sites(small: Request) -
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\x00b", "a\x7fb", "#SBATCH --uid=0\n#"])
 @pytest.mark.parametrize("where", ["comment", "folder", "workspace", "python", "ours", "theirs", "module", "exclude"])
-def test_a_value_that_would_end_its_line_is_refused(small: Request, where: str, bad: str) -> None:
+def test_a_value_that_would_end_its_line_is_refused(small: ScriptRequest, where: str, bad: str) -> None:
     changed = {
         "comment": lambda: replace(small, comment=bad),
         "folder": lambda: replace(small, folder=Path(f"/a/{bad}")),
@@ -119,7 +119,7 @@ def test_a_value_that_would_end_its_line_is_refused(small: Request, where: str, 
         sbatch_text(changed[where]())
 
 
-def test_a_log_path_is_no_pattern(small: Request) -> None:
+def test_a_log_path_is_no_pattern(small: ScriptRequest) -> None:
     text = sbatch_text(replace(small, folder=Path('/a/100 %j "x"')))
     assert '#SBATCH --output="/a/100 %%j \\"x\\"/batch.log"\n' in text
     with pytest.raises(ParameterError, match="a path with a backslash"):

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from components.base.usage import Usage, total
 from components.formats.training_starts import Started, note_start, read_starts
-from components.formats.usage import Usage, total
 from components.records import Record, read_record
 from flows.pipeline import StageResult
 from flows.summary import Row, Summary, row
-from infra.sites import load_slurm
-from infra.slurm.records import Attempt, write_attempts
-from infra.slurm.usage import Line, goodput, mean_mfu, read_usage, usage_of
+from infra.scheduler.records import Attempt, write_attempts
+from infra.scheduler.usage import Line, goodput, mean_mfu, read_usage, usage_of
+from infra.sites import load_cluster
 from infra.tracking.values import record_numbers
 from tests.support.builders.published import invented_digests, make_record
 
-SITE = load_slurm("slurm-dev", ["slurm.price_per_gpu_hour=1.5"])
+SITE = load_cluster("slurm-dev", ["slurm.price_per_gpu_hour=1.5"])
 assert SITE is not None
 TRAIN = SITE.stages["train"]  # two GPUs a node
 BEGAN = 1_700_000_000.0

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from infra.scheduler.in_job.verdict import End, judge, read_notes
 from infra.slurm.rank import rank_variables
-from infra.slurm.verdict import End, judge, read_notes
+from infra.slurm.srun_words import read_ranks_end
 
 KILLED = """\
 srun: error: node2: task 2: Killed
@@ -53,17 +54,17 @@ OWN = note(3, "ValueError: no", lost=False, seconds=1.0)
 def test_the_first_cause_decides_and_not_what_followed_from_it(
     code: int, said: str, notes: list[dict[str, Any]], end: End
 ) -> None:
-    assert judge(code, said, notes, finished=False, terminated=False) == end
+    assert judge(read_ranks_end(code, said), notes, finished=False, ended_by=None) == end
 
 
 def test_ranks_that_say_that_they_finished_have_whatever_came_after() -> None:
-    assert judge(137, KILLED, [OWN], finished=True, terminated=True) == End("finished")
+    assert judge(read_ranks_end(137, KILLED), [OWN], finished=True, ended_by="Slurm") == End("finished")
 
 
 def test_what_slurm_itself_ended_was_stopped_unless_it_had_failed_or_lost_its_node() -> None:
-    assert judge(137, KILLED, [], finished=False, terminated=True) == End("stopped", words="ended by Slurm")
-    assert judge(1, RAISED, [OWN], finished=False, terminated=True).verdict == "failed"
-    assert judge(0, NODE, [], finished=False, terminated=True).node == "node2"
+    assert judge(read_ranks_end(137, KILLED), [], finished=False, ended_by="Slurm") == End("stopped", words="ended by Slurm")
+    assert judge(read_ranks_end(1, RAISED), [OWN], finished=False, ended_by="Slurm").verdict == "failed"
+    assert judge(read_ranks_end(0, NODE), [], finished=False, ended_by="Slurm").node == "node2"
 
 
 def test_notes_are_read_oldest_first_and_one_that_was_being_written_is_none(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from components.formats.digests import digest_folder
 from components.pack.passthrough import PassthroughPacker
 from components.tokenizers.conversion import write_fast_tokenizer
 from components.tokenizers.fingerprint import fingerprint_tokenizer
-from components.tokenizers.tokenizer import load_tokenizer
+from components.tokenizers.load import load_tokenizer
 from tests.support.builders import byte_levels
 from tests.support.builders.tiny_training import packer, write_text_and_model
 from tests.support.builders.tokenizer_files import delay_merge, lose_bos
@@ -37,7 +37,7 @@ def pack(inputs: Path, output: Path, workers: int = 1) -> TokenShards:
     return TokenShards(output)
 
 
-def test_documents_lie_end_to_end_framed_by_bos_and_eos(inputs: Path, tmp_path: Path) -> None:
+def test_documents_lie_end_to_end_each_between_bos_and_eos(inputs: Path, tmp_path: Path) -> None:
     shards = pack(inputs, tmp_path / "tokens")
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(inputs / "model/tokenizer.model"))
     expected = []

@@ -17,7 +17,7 @@ from components.expand.vocabulary.candidates import Candidates, train_pieces
 from components.expand.vocabulary.corpus import runs_of
 from components.tokenizers.byte_level import ALPHABET, ByteLevelTokenizer, backend_of, bytes_of, read_byte_level, spell
 from components.tokenizers.japanese_scripts import JAPANESE as SCRIPT
-from components.tokenizers.tokenizer import load_tokenizer
+from components.tokenizers.load import load_tokenizer
 from tests.support.builders import byte_levels
 from tests.support.builders.byte_levels import ENGLISH, FAMILIES, JAPANESE, small, write
 

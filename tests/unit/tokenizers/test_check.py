@@ -14,11 +14,12 @@ from components.errors import EmptyCorpus, InputError, MartletError, ParameterEr
 from components.tokenizers.byte_level import ALPHABET, text_of_bytes
 from components.tokenizers.check import check_tokenizer
 from components.tokenizers.check.facts import Check, CheckVerdict
-from components.tokenizers.check.fast_reader import base_of, read_fast, steps
 from components.tokenizers.check.fuzz import random_strings
 from components.tokenizers.check.generation import cost_of_head
 from components.tokenizers.check.measure import NOT_LATIN
-from components.tokenizers.check.reader import Piece, open_reader
+from components.tokenizers.check.readers.fast_reader import base_of, read_fast, steps
+from components.tokenizers.check.readers.open_reader import open_reader
+from components.tokenizers.check.readers.reader import Piece
 from components.tokenizers.check.tables import ending, page
 from components.tokenizers.check.texts import read_domains, sample_domains
 from components.tokenizers.conversion import build_fast_tokenizer, write_fast_tokenizer

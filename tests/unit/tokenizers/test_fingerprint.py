@@ -19,10 +19,11 @@ from components.tokenizers.fingerprint import (
     show,
     write_tokenizer_fingerprint,
 )
-from components.tokenizers.golden_strings import FRAMED, GOLDEN
+from components.tokenizers.golden_strings import GOLDEN, GOLDEN_DOCUMENT
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.sentencepiece import NORMAL, tokenizer_of
 from components.tokenizers.special_tokens import bos_in_front, folder_tokenizer_fingerprint
-from components.tokenizers.tokenizer import frame, load_tokenizer
+from components.tokenizers.tokenizer import with_special_tokens
 from tests.support.builders.byte_levels import FAMILIES, small, write
 from tests.support.builders.tokenizer_files import delay_merge, edit_fast_tokenizer, lose_bos
 from tests.support.builders.vocabularies import tiny_proto, write_tokenizer
@@ -50,7 +51,7 @@ def changed(change: Callable[[Any], None]) -> TokenizerFingerprint:
 
 def test_the_golden_strings_of_version_1_are_these() -> None:
     assert TokenizerFingerprint.model_fields["version"].annotation.__args__ == (1,)  # type: ignore[union-attr]
-    assert digest_value([FRAMED, list(GOLDEN)]) == "7fa324e102bda8c24e2ac2ba314ee744d378e795702e255692252b89a0073d72"
+    assert digest_value([GOLDEN_DOCUMENT, list(GOLDEN)]) == "7fa324e102bda8c24e2ac2ba314ee744d378e795702e255692252b89a0073d72"
 
 
 def test_the_golden_strings_reach_what_tokenizers_differ_in() -> None:
@@ -72,7 +73,7 @@ def test_a_fingerprint_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_a_document_has_its_frame_in_the_fingerprint() -> None:
-    assert FINGERPRINT.document == [1, *FINGERPRINT.golden[FRAMED], 2]
+    assert FINGERPRINT.document == [1, *FINGERPRINT.golden[GOLDEN_DOCUMENT], 2]
 
 
 def test_a_file_that_is_no_fingerprint_is_named(tmp_path: Path) -> None:
@@ -93,8 +94,8 @@ def test_the_first_differing_string_is_shown_with_both_ids_and_how_many_differ()
 
 
 def test_long_answers_are_shown_from_the_first_difference_on() -> None:
-    ids = FINGERPRINT.golden[FRAMED]
-    other = FINGERPRINT.model_copy(update={"golden": FINGERPRINT.golden | {FRAMED: [*ids[:20], 477, *ids[21:]]}})
+    ids = FINGERPRINT.golden[GOLDEN_DOCUMENT]
+    other = FINGERPRINT.model_copy(update={"golden": FINGERPRINT.golden | {GOLDEN_DOCUMENT: [*ids[:20], 477, *ids[21:]]}})
     words = rf"gives {len(ids)} ids \[… 477, {ids[21]}, .* …\], expected {len(ids)} ids \[… {ids[20]}, {ids[21]}, "
     with pytest.raises(TokenizerMismatch, match=words):
         compare(FINGERPRINT, other, **WORDS)
@@ -205,7 +206,8 @@ def test_a_document_begins_with_the_bos_that_the_tokenizer_puts_in_front_not_wit
     assert named is not None
     fingerprint = folder_tokenizer_fingerprint(tmp_path)
     assert fingerprint.bos == (named if begins else None)
-    assert fingerprint.document == frame(fingerprint.golden[FRAMED], named if begins else None, fingerprint.eos)
+    ids, bos = fingerprint.golden[GOLDEN_DOCUMENT], named if begins else None
+    assert fingerprint.document == with_special_tokens(ids, bos, fingerprint.eos)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

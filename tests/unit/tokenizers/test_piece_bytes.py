@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.tokenizers.byte_level import read_byte_level
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
 from components.tokenizers.sentencepiece import SPACE
-from components.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from components.tokenizers.tokenizer import Tokenizer
 from components.train.loop.step_metrics import TextCount
 from tests.support.builders import byte_levels, texts, vocabularies
 

@@ -1,4 +1,4 @@
-"""What `components.tokenizers.tokenizer` promises: one vocabulary, and every file says the same of it."""
+"""What `components.tokenizers` promises: one vocabulary, and every file says the same of it."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from components.errors import InputError
 from components.expand.vocabulary.sentencepiece import append_pieces
 from components.tokenizers.conversion import build_fast_tokenizer, write_fast_tokenizer
+from components.tokenizers.load import load_tokenizer
 from components.tokenizers.sentencepiece import NORMAL, SPACE, USER_DEFINED, cut, tokenizer_of
-from components.tokenizers.tokenizer import load_tokenizer
 from tests.support.builders.vocabularies import ENGLISH, JAPANESE, tiny_proto, train_proto, write_tokenizer
 
 PROTO = tiny_proto()
@@ -183,7 +183,7 @@ def written(folder: Path, config: dict[str, Any], proto: Any = PROTO) -> Path:
     return folder
 
 
-def test_chat_template_and_special_tokens_survive_and_a_chat_is_framed_by_them(tmp_path: Path) -> None:
+def test_chat_template_and_special_tokens_survive_and_stand_around_a_chat(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     special = {str(n): {"content": piece, "special": True} for n, piece in enumerate(("<unk>", "<s>", "</s>"))}

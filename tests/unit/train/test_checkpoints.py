@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_gone_on_from_and_said(
 ) -> None:
     context: Context = make_context(tmp_path)
     write_checkpoint(context.scratch / "checkpoints", 4, processes=16)
-    attempt = trainer()._attempt(context, inputs / "model", inputs / "tokens")
+    attempt = trainer()._request(context, inputs / "model", inputs / "tokens")
     assert find_start(attempt) == Start(checkpoint_path(attempt.scratch / "checkpoints", 4), 4)
     words = "going on from step-00000004, 4 of 16 steps are done (written by 16 processes, read by 1)"
     assert words in capsys.readouterr().out
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_gone_on_from_and_said(
 
 def test_a_training_that_finished_is_not_started_again(inputs: Path, tmp_path: Path) -> None:
     context: Context = make_context(tmp_path)
-    write_json(context.scratch / "outcome.json", {"finished": True, "step": 16, "signal": None})
+    write_json(context.scratch / "outcome.json", {"finished": True, "signal": None, "done": 16})
     (context.scratch / "model").mkdir()
     assert trainer()._train(context, inputs / "model", inputs / "tokens") == context.scratch.absolute() / "model"
 

@@ -9,7 +9,8 @@ import pytest
 
 from components.errors import InputError
 from components.train.loop.kernels import check_kernels
-from components.train.parameters import Kernels, TrainingParameters
+from components.train.parameters import TrainingParameters
+from components.train.request import Kernels
 from tests.support.builders.tiny_training import trainer
 
 EOS, BOS, LENGTH = 2, 1, 24

@@ -14,8 +14,8 @@ from components.formats.files import write_json
 from components.models.summary import read_model_summary
 from components.params import component_of, load_params
 from components.train.checkpoint.store import prune
+from components.train.flops import attended, forward_flops, step_flops
 from components.train.parameters import CheckpointRetention
-from components.train.planning.flops import attended, forward_flops, step_flops
 from components.train.planning.forecast import forecast, kept_steps
 from components.train.planning.memory import Layout, memory_of
 from flows.commands.plan import summaries_before

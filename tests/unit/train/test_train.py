@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,28 @@ from components.formats.files import write_json
 from components.tokenizers.conversion import write_fast_tokenizer
 from components.tokenizers.fingerprint import read_tokenizer_fingerprint
 from components.tokenizers.sentencepiece import NORMAL
-from components.train.deepspeed import check_outcome
 from components.train.metrics import MetricsFile, deterministic, read_lines, write_lines
 from components.train.passthrough import PassthroughTrainer
-from components.train.schedules.cosine import Schedule
+from components.train.schedules.cosine import CosineSchedule
 from tests.support.builders.tiny_training import ARCHITECTURE, packer, prepare, trainer
 from tests.support.builders.tokenizer_files import delay_merge
 from tests.support.builders.vocabularies import JAPANESE, tiny_proto, train_proto, write_tokenizer
 from tests.support.fakes import SITE, make_context
 
-SWALLOW_MS = Schedule(steps=25_000, warmup_steps=1_000, learning_rate=2e-5, minimum_learning_rate=6.6e-7)
+COSINE = CosineSchedule(kind="cosine")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a schedule moves between."""
+
+    steps: int
+    warmup_steps: int
+    learning_rate: float
+    minimum_learning_rate: float
+
+
+SWALLOW_MS = Rates(steps=25_000, warmup_steps=1_000, learning_rate=2e-5, minimum_learning_rate=6.6e-7)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +51,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [(0, 6.6e-7), (500, (2e-5 + 6.6e-7) / 2), (1_000, 2e-5), (13_000, (2e-5 + 6.6e-7) / 2), (25_000, 6.6e-7)],
 )
 def test_the_rate_is_swallows_at_start_warm_up_midpoint_and_end(step: int, rate: float) -> None:
-    assert SWALLOW_MS.at(step) == pytest.approx(rate, rel=1e-12)
+    assert COSINE.learning_rate(step, SWALLOW_MS) == pytest.approx(rate, rel=1e-12)
 
 
 def test_the_rate_rises_to_the_maximum_and_then_only_falls() -> None:
-    rates = [SWALLOW_MS.at(step) for step in range(25_001)]
+    rates = [COSINE.learning_rate(step, SWALLOW_MS) for step in range(25_001)]
     assert rates[:1001] == sorted(rates[:1001])
     assert rates[1000:] == sorted(rates[1000:], reverse=True)
 
 
 def test_without_warm_up_the_first_rate_is_the_maximum() -> None:
-    assert replace(SWALLOW_MS, warmup_steps=0).at(0) == 2e-5
+    assert COSINE.learning_rate(0, replace(SWALLOW_MS, warmup_steps=0)) == 2e-5
 
 
 @given(micro=st.integers(1, 4), accumulation=st.integers(1, 4), processes=st.integers(1, 5), step=st.integers(0, 10**6))
@@ -216,15 +228,6 @@ def test_metrics_of_another_computation_are_not_gone_on_with(inputs: Path, tmp_p
     with pytest.raises(WorkerFailed, match="not expected to start"):
         trainer().run(context, model=inputs / "model", tokens=inputs / "tokens", output=tmp_path / "output")
     assert not context.journal.metrics.exists()
-
-
-def test_a_stopped_attempt_fails_and_says_how_to_go_on(tmp_path: Path) -> None:
-    outcome = tmp_path / "outcome.json"
-    with pytest.raises(WorkerFailed, match="without an outcome"):
-        check_outcome(outcome, 16)
-    write_json(outcome, {"finished": False, "step": 5, "signal": "SIGTERM"})
-    with pytest.raises(WorkerFailed, match=r"stopped by SIGTERM after step 5 of 16; .* run the same command again"):
-        check_outcome(outcome, 16)
 
 
 def test_kept_weights_are_passed_through_byte_for_byte(tmp_path: Path) -> None:

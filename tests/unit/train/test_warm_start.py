@@ -12,7 +12,7 @@ from components.records import Artifact, fingerprint, warm_start_key
 from components.train.checkpoint.store import checkpoint_path, read_manifest
 from components.train.checkpoint.warm_start import first_difference, read_warm_start, warm_start
 from components.train.contract import WarmStart
-from components.train.parameters import TrainingRequest
+from components.train.request import TrainingRequest
 from infra.scratch import warm_start_candidates, write_warm_start_key
 from infra.settings import Settings
 from tests.support.builders.tiny_training import trainer
@@ -25,11 +25,11 @@ INPUTS = {name: Artifact(path=f"artifacts/{name}", sha256=digit * 64) for name, 
 def training(folder: Path, mark: str, skipped: list[list[int]], saved: tuple[int, ...] = ()) -> TrainingRequest:
     """A training's scratch folder with its checkpoints, and what it was asked."""
     context = make_context(folder / mark, fingerprint=mark * 64)
-    attempt = trainer(skip_batches=skipped)._attempt(context, folder / "model", folder / "tokens")
+    attempt = trainer(skip_batches=skipped)._request(context, folder / "model", folder / "tokens")
     for step in saved:
         write_checkpoint(context.scratch / "checkpoints", step, fingerprint=mark * 64)
     context.scratch.mkdir(parents=True, exist_ok=True)
-    (context.scratch / "attempt.json").write_text(attempt.model_dump_json())
+    (context.scratch / "request.json").write_text(attempt.model_dump_json())
     return attempt
 
 
@@ -83,7 +83,7 @@ def test_a_training_with_a_checkpoint_of_its_own_goes_on_from_that(own: tuple[in
 
 def test_a_relative_that_is_gone_or_cannot_be_read_is_no_relative(tmp_path: Path) -> None:
     old, new = training(tmp_path, "a", [], (4,)), training(tmp_path, "b", [[9, 10]])
-    (old.scratch / "attempt.json").write_text("{}")
+    (old.scratch / "request.json").write_text("{}")
     said: list[str] = []
     warm_start(new, [old.scratch, tmp_path / "gone"], said.append)
     assert (said, steps_in(new.scratch / "checkpoints")) == ([], [])

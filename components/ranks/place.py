@@ -1,0 +1,20 @@
+"""A rank's place among all ranks, as whoever started it says in its environment."""
+
+import os
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class RankPlace:
+    """A rank among all, and among those of its node; ranks are numbered node by node."""
+
+    rank: int
+    ranks: int
+    local_rank: int
+    local_ranks: int
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """In the words of `torch.distributed`."""
+        return cls(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))

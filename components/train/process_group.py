@@ -1,0 +1,41 @@
+"""The process group through which the ranks of a training talk, and the device on which each of them computes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import deepspeed
+import deepspeed.ops
+import torch
+import torch.distributed as dist
+
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+"""A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""
+
+
+@contextmanager
+def open_process_group() -> Iterator[None]:
+    """Joins the other ranks at MARTLET_RENDEZVOUS, and makes torch deterministic."""
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "nccl"
+    dist.init_process_group(
+        backend, init_method=os.environ["MARTLET_RENDEZVOUS"], rank=rank, world_size=world, timeout=COLLECTIVE_TIMEOUT
+    )
+    # an operator of inference only, which would be compiled here for over a minute
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+    yield
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def device() -> torch.device:
+    """Where this rank computes."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
