@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -30,6 +29,7 @@ from components.data.mixture import Mixture, tijdeman, whole_weights
 from components.data.mixture_search import WINDOW, largest_deviation
 from components.data.token_shards import TokenShards
 from components.pack.mixture import MixturePacker
+from components.recipes import read_parameters
 from components.tokenizers.conversion import write_fast_tokenizer
 from infra.sites import load_site
 from tests.support.fakes import make_context
@@ -153,7 +153,7 @@ def read_figure(folder: Path, text: Path, model: Path) -> dict[str, object]:
 
 def mixture_figure(recipe: str) -> dict[str, object]:
     """The most that a source is off its weight over any 1,000 samples, against Tijdeman's order."""
-    values = yaml.safe_load(Path(f"recipes/{recipe}.yaml").read_text(encoding="utf-8"))
+    values = read_parameters(Path(f"recipes/{recipe}.yaml")).values
     weights = [share["weight"] for share in values["pack"]["mixture"]]
     clock = time.perf_counter()
     order = Mixture.of(weights).order

@@ -12,10 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from components.base.ports import PackageArchive
 from components.data.documents import Document, document_id, write_documents
+from components.recipes import read_parameters
 from infra.debian import DebianPackages
 
 PACKAGES = Path(".build/packages")
@@ -63,7 +62,7 @@ def aozora(path: Path) -> Texts:
 
 def smoke() -> Texts:
     """The Japanese pages that `martlet run smoke` collects."""
-    sources = yaml.safe_load(Path("recipes/smoke.yaml").read_text(encoding="utf-8"))["collect"]["sources"]
+    sources = read_parameters(Path("recipes/smoke.yaml")).values["collect"]["sources"]
     japanese = [source for source in sources if source["language"] == "ja"]
     found = [page for source in japanese for page in pages("ja", source["package"], source["path"])]
     return divided("ja", "the smoke's manuals", found)

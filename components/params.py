@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from components.base.component import Component
@@ -24,6 +23,7 @@ from components.expand.sentencepiece import SentencePieceExpander
 from components.pack.mixture import MixturePacker
 from components.pack.passthrough import PassthroughPacker
 from components.publish.folder import FolderPublisher
+from components.recipes import read_parameters
 from components.train.deepspeed import DeepSpeedTrainer
 from components.train.passthrough import PassthroughTrainer
 
@@ -55,7 +55,8 @@ STAGES: tuple[str, ...] = tuple(Params.model_fields)
 
 def load_params(path: Path) -> Params:
     """Reads and validates a parameter file. Raises `ParameterError` naming the file, the key and what was expected."""
-    return validate_params(read_yaml(path), str(path))
+    found = read_parameters(path)
+    return validate_params(found.values, found.where)
 
 
 def validate_params(values: object, where: str) -> Params:
@@ -64,16 +65,6 @@ def validate_params(values: object, where: str) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise ParameterError(explain(error, where)) from None
-
-
-def read_yaml(path: Path) -> object:
-    """Parses a YAML file. Raises `ParameterError` where it is absent or not YAML."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParameterError(f"{path} does not exist. Name a file of recipes/, or write one.") from None
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path} is not YAML: {error}") from None
 
 
 def preflight(params: Params) -> list[str]:

@@ -12,16 +12,20 @@ app = typer.Typer(
 )
 tokenizer = typer.Typer(no_args_is_help=True, help="Look into a tokenizer.")
 app.add_typer(tokenizer, name="tokenizer")
-RecipeName = Annotated[str, typer.Argument(help="a file of recipes/, without its suffix, such as smoke")]
+recipe = typer.Typer(no_args_is_help=True, help="Look into a recipe.")
+app.add_typer(recipe, name="recipe")
+RecipeName = Annotated[
+    str, typer.Argument(help="a file of recipes/, without its suffix, such as smoke; left out: params.yaml", show_default=False)
+]
 Assignments = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override a parameter")]
-RunName = Annotated[str, typer.Argument(help="a run's id or the beginning of it; of a recipe's name, its newest run")]
+RunName = Annotated[str, typer.Argument(help="a run's id or its beginning; of a recipe's name, or params, its newest run")]
 BaseTraining = Annotated[bool, typer.Option("--base", help="of the base model's training, train_base")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")]
 Reference = Annotated[str, typer.Option("--ref", help="git commit, branch or tag; empty: the tree as it stands")]
 
 
 @app.command()
-def run(recipe: RecipeName, values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006  (typer reads it)
+def run(recipe: RecipeName = "params", values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006  (typer)
     """Run the line: what is done stays done, what is missing is made."""
     from flows.commands.runs import run_line
 
@@ -30,7 +34,7 @@ def run(recipe: RecipeName, values: Assignments = [], reference: Reference = "")
 
 @app.command()
 def plan(
-    recipe: RecipeName,
+    recipe: RecipeName = "params",
     values: Assignments = [],  # noqa: B006
     reference: Reference = "",
     on: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="as if the site had this: train_processes=128")] = [],  # noqa: B006
@@ -92,6 +96,14 @@ def ui(
     from flows.ui.serve import serve
 
     serve(Path.cwd(), prefect_port, mlflow_port)
+
+
+@recipe.command()
+def show(recipe: RecipeName = "params", values: Assignments = [], reference: Reference = "") -> None:  # noqa: B006
+    """Print the whole parameter file that a run would have, with every block put in and every --set made."""
+    from flows.commands.runs import whole_parameters
+
+    typer.echo(whole_parameters(recipe, values, reference), nl=False)
 
 
 @tokenizer.command()

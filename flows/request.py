@@ -1,4 +1,4 @@
-"""What a person may ask for: a recipe, a git reference and typed overrides; the form of the deployment is made from it."""
+"""What a person may ask for: `params.yaml` or a recipe, a git reference and typed overrides; the form is made from it."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import ParameterError
 from components.params import Params, validate_params
+from components.recipes import EXPERIMENT, Read, resolve_parameter_file
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-Recipe = StrEnum("Recipe", {path.stem: path.stem for path in sorted(RECIPES.glob("*.yaml"))})  # type: ignore[misc]
+NAMES = [EXPERIMENT, *sorted(path.stem for path in RECIPES.glob("*.yaml") if path.stem != EXPERIMENT)]
+Recipe = StrEnum("Recipe", {name: name for name in NAMES})  # type: ignore[misc]
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
@@ -49,20 +51,31 @@ class Overrides(Form):
 
 
 class Request(Form):
-    """One run of the line. Everything else is in the recipe, at the commit that the reference names."""
+    """One run of the line. Everything else is in `params.yaml` or the recipe, at the commit that the reference names."""
 
-    recipe: Recipe = Field(Recipe("smoke"), description="a file of recipes/")
-    reference: str = Field("HEAD", min_length=1, max_length=200, description="git commit, branch or tag: code and recipe")
+    recipe: Recipe = Field(Recipe(EXPERIMENT), description="params: the params.yaml at the top; any other: a file of recipes/")
+    reference: str = Field("HEAD", min_length=1, max_length=200, description="git commit, branch or tag: code and parameters")
     overrides: Overrides = Overrides()
     values: list[Annotated[str, Field(pattern=r"^[a-z_]+(\.[A-Za-z0-9_]+)+=.+$")]] = Field(
         [], description="any other parameter, as section.key=value"
     )
 
+    @property
+    def file(self) -> str:
+        """Where its parameters are, from the top of the clone."""
+        return f"{EXPERIMENT}.yaml" if self.recipe == EXPERIMENT else f"recipes/{self.recipe}.yaml"
 
-def resolve_parameters(recipe: object, request: Request, where: str) -> Params:
-    """The recipe with the overrides put in, validated. Raises `ParameterError` naming the key."""
-    if not isinstance(recipe, dict):
-        raise ParameterError(f"{where} holds no sections. Start from a file of recipes/.")
+
+def parameters_of(request: Request, read: Read) -> Params:
+    """What is asked for, from the files that `read` has, whole and validated. Raises `ParameterError` naming file and key."""
+    if request.recipe == EXPERIMENT and read(f"recipes/{EXPERIMENT}.yaml") is not None:
+        raise ParameterError(f"recipes/{EXPERIMENT}.yaml: {EXPERIMENT!r} names the params.yaml at the top. Rename this recipe.")
+    found = resolve_parameter_file(request.file, read)
+    return resolve_parameters(found.values, request, found.where)
+
+
+def resolve_parameters(recipe: dict[str, Any], request: Request, where: str) -> Params:
+    """Whole parameters with the overrides put in, validated. Raises `ParameterError` naming the key."""
     values = yaml.safe_load(yaml.safe_dump(recipe))  # a deep copy that holds nothing but plain values
     for section, fields in request.overrides.model_dump(exclude_none=True).items():
         for key, value in fields.items():

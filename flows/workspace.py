@@ -1,7 +1,7 @@
 """One run, one workspace, one identity: a git worktree whose `params.yaml` is committed before anything runs.
 
-The run's id is made of what was asked (recipe, resolved parameters, commit), so that the same command finds the same
-workspace again and goes on where it stopped, and different parameters never touch each other's files.
+The run's id is made of what was asked (the recipe's name or `params`, resolved parameters, commit), so that the same command
+finds the same workspace again and goes on where it stopped, and different parameters never touch each other's files.
 """
 
 import fcntl
@@ -11,13 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from components.errors import ParameterError
 from components.formats.digests import digest_value
 from components.formats.files import write_text
 from components.params import Params, preflight
-from flows.request import Request, render, resolve_parameters
+from flows.request import Request, parameters_of, render
 from infra import git
 from infra.settings import Settings
 from infra.site_scheduler import scheduler_of
@@ -58,16 +56,11 @@ class Workspace:
 def plan_workspace(request: Request, root: Path, settings: Settings) -> Workspace:
     """Resolves the reference and the parameters; touches nothing. Raises `ParameterError` naming file and key."""
     commit = git.resolve(root, request.reference)
-    where = f"recipes/{request.recipe}.yaml"
-    text = git.read_file(root, commit, where)
-    if text is None:
-        there = ", ".join(name.removesuffix(".yaml") for name in git.list_files(root, commit, "recipes"))
-        raise ParameterError(f"there is no {where} at {commit[:10]}. There are: {there or 'no recipes'}. Commit it first?")
-    try:
-        recipe = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{where} at {commit[:10]} is not YAML: {error}") from None
-    params = resolve_parameters(recipe, request, where)
+    if git.read_file(root, commit, request.file) is None:
+        files = [name for name in git.list_files(root, commit, "recipes") if name.endswith(".yaml")]
+        there = ", ".join(name.removesuffix(".yaml") for name in files) or "no recipes"
+        raise ParameterError(f"there is no {request.file} at {commit[:10]}. There are: {there}. Commit it first?")
+    params = parameters_of(request, lambda path: git.read_file(root, commit, path))
     run = f"{request.recipe}-{digest_value({'params': params.model_dump(mode='json'), 'commit': commit})[:8]}"
     return Workspace(root, settings.runs / run, run, commit, params, settings)
 

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from components.errors import ParameterError
 from components.params import STAGES, explain
+from components.recipes import EXPERIMENT
 from flows.pipeline import Pipeline, StageResult
-from flows.request import Recipe, Request
+from flows.request import Recipe, Request, render
 from flows.summary import Summary, summarise
 from flows.workspace import Workspace, plan_workspace, refuse_preflight, sealed_as
 from infra import git
@@ -23,7 +24,7 @@ CONSOLE = Console(highlight=False)
 
 
 def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
-    """Runs a recipe in this process and prints its summary. Where everything is done already, it starts nothing."""
+    """Runs it in this process and prints its summary. Where everything is done already, it starts nothing."""
     request, workspace = asked(recipe, values, reference)
     clock = time.monotonic()
     refuse_preflight(workspace)
@@ -50,13 +51,20 @@ def asked(recipe: str, values: Sequence[str], reference: str) -> tuple[Request, 
     settings, root = at_home()
     name = Path(recipe).stem
     if name not in set(Recipe):
-        raise ParameterError(f"there is no recipe {recipe!r}. There are: {', '.join(sorted(Recipe))} (in recipes/).")
+        there = ", ".join(recipe for recipe in Recipe if recipe != EXPERIMENT)
+        raise ParameterError(f"there is no recipe {recipe!r}. There are: {there}; and {EXPERIMENT}, for params.yaml.")
     commit = git.resolve(root, reference) if reference else git.snapshot(root)
     try:
         request = Request.model_validate({"recipe": name, "reference": commit, "values": list(values)})
     except ValidationError as error:
         raise ParameterError(explain(error, "--set")) from None
     return request, plan_workspace(request, root, settings)
+
+
+def whole_parameters(recipe: str, values: Sequence[str], reference: str) -> str:
+    """The `params.yaml` that the run's workspace would hold."""
+    _, workspace = asked(recipe, values, reference)
+    return render(workspace.params)
 
 
 def finished(workspace: Workspace, clock: float) -> Summary | None:
@@ -73,7 +81,7 @@ def show_status() -> None:
     settings, root = at_home()
     folders = [p for p in settings.runs.glob("*") if (p / "journal" / "request.json").exists()]
     if not folders:
-        CONSOLE.print("no runs yet; start one with: martlet run smoke")
+        CONSOLE.print("no runs yet; start one with: martlet run")
         return
     table = Table("run", "stages done", "sealed as", "workspace")
     sealed = git.tags_at(root, "run/*")

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from components.data.mixture import Mixture
+from components.recipes import read_parameters
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 
 
 @pytest.mark.parametrize("recipe", ["swallow-ms-7b", "swallow-mx-8x7b"])
 def test_any_1000_samples_and_any_first_samples_are_within_one_of_the_recipes_weights(recipe: str) -> None:
-    shares = yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8"))["pack"]["mixture"]
+    shares = read_parameters(RECIPES / f"{recipe}.yaml").values["pack"]["mixture"]
     weights = [share["weight"] for share in shares]
     order = np.asarray(Mixture.of(weights).order)
     twice, whole = np.concatenate([order, order]), sum(weights)

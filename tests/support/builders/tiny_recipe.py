@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from components.recipes import read_parameters
 from infra import git
 from tests.e2e.conftest import Clone
 
@@ -15,7 +16,7 @@ SHAPE = {"hidden_size": 32, "intermediate_size": 64, "layers": 1, "heads": 2, "k
 
 def tiny_recipe(root: Path) -> Any:
     """The smoke's recipe with two of its sources, one layer and a dozen steps."""
-    recipe = yaml.safe_load((root / "recipes" / "smoke.yaml").read_text(encoding="utf-8"))
+    recipe = read_parameters(root / "recipes/smoke.yaml").values
     recipe["collect"]["sources"] = [s for s in recipe["collect"]["sources"] if s["name"] in SOURCES]
     recipe["clean"]["heldout_fraction"] = 0.2
     for section in ("train_base", "train"):

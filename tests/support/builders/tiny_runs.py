@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from components.data.documents import Document, write_documents
+from components.recipes import read_parameters
 from tests.support.builders.tiny_training import FIELDS, packer
 
 ROOT = Path(__file__).parents[3]
@@ -17,7 +18,7 @@ def make_run(home: Path, inputs: Path, name: str, **training: Any) -> Path:
     workspace = home / "runs" / name
     (workspace / "journal").mkdir(parents=True)
     (workspace / "journal/request.json").write_text("{}")
-    values = yaml.safe_load((ROOT / "recipes/smoke.yaml").read_text(encoding="utf-8"))
+    values = read_parameters(ROOT / "recipes/smoke.yaml").values
     values["collect"]["sources"][0] |= {"name": "prose"}
     values["pack"] = packer().model_dump(mode="json")
     values["train"] = FIELDS | training

@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.base.ports import Launcher
 from components.evaluate.contract import EvaluateReport
 from components.evaluate.lm_eval import LMEvaluator
+from components.recipes import read_parameters
 from infra.local import LocalProcesses
 from infra.processes import die_with_parent
 from tests.support.fakes import SITE, FakeJournal, make_context
 
-SMOKE = yaml.safe_load(Path("recipes/smoke.yaml").read_text(encoding="utf-8"))["evaluate"]
+SMOKE = read_parameters(Path("recipes/smoke.yaml")).values["evaluate"]
 SETTINGS = SMOKE | {"maximum_length": 2048, "heldout_characters": 1000}
 
 

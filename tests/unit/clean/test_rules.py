@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from components.clean import rules as r
 from components.clean.rules import Rules, Text
+from components.recipes import read_parameters
 from tests.support.builders.texts import JAPANESE, prose
 
 PUBLISHED: dict[str, Any] = {
@@ -151,7 +151,7 @@ def test_good_prose_breaks_no_published_rule() -> None:
 @pytest.mark.parametrize("recipe", ["swallow-ms-7b", "swallow-mx-8x7b"])
 def test_the_reference_recipes_apply_the_published_limits(recipe: str) -> None:
     path = Path(__file__).parents[3] / "recipes" / f"{recipe}.yaml"
-    assert yaml.safe_load(path.read_text(encoding="utf-8"))["clean"]["rules"] == PUBLISHED
+    assert read_parameters(path).values["clean"]["rules"] == PUBLISHED
 
 
 def test_a_share_above_one_is_no_limit() -> None:

@@ -1,17 +1,24 @@
 """The command answers at once, and its mistakes are messages."""
 
+import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import yaml
+
+from infra import git
+
 ROOT = Path(__file__).parents[3]
 
 
-def martlet(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def martlet(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "flows", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
+        [sys.executable, "-m", "flows", *arguments], cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -52,3 +59,19 @@ def test_a_misspelt_key_starts_nothing() -> None:
     assert "learning_rate" in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - clock < 30
+
+
+def test_a_recipe_is_shown_whole_and_params_yaml_where_none_is_named(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    whole = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("steps: 100\n", "steps: 101\n")
+    (tmp_path / "params.yaml").write_text(whole, encoding="utf-8")
+    git.git("init", "--quiet", cwd=tmp_path)
+    git.commit_all(tmp_path, "a clone")
+    experiment, smoke = martlet("recipe", "show", cwd=tmp_path), martlet("recipe", "show", "smoke", cwd=tmp_path)
+    values = yaml.safe_load(experiment.stdout)
+    assert values["train"].pop("steps") == 101
+    expected = yaml.safe_load(smoke.stdout)
+    assert expected["train"].pop("steps") == 100
+    assert values == expected
+    planned = martlet("plan", "--set", "train.steps=77", cwd=tmp_path)
+    assert planned.stdout.startswith("run params-"), planned.stderr

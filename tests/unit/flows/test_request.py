@@ -8,13 +8,14 @@ import yaml
 from pydantic import ValidationError
 
 from components.errors import ParameterError
+from components.recipes import read_parameters
 from flows.request import Request, render, resolve_parameters
 
 SMOKE = Path(__file__).parents[3] / "recipes" / "smoke.yaml"
 
 
 def recipe() -> Any:
-    return yaml.safe_load(SMOKE.read_text(encoding="utf-8"))
+    return read_parameters(SMOKE).values
 
 
 def resolved(*values: str, **overrides: Any) -> Any:
@@ -74,3 +75,9 @@ def test_a_rendered_parameter_file_reads_back_as_the_same_parameters() -> None:
     request = Request.model_validate({"recipe": "smoke"})
     assert resolve_parameters(yaml.safe_load(text), request, "params.yaml") == parameters
     assert render(parameters) == text
+
+
+def test_the_form_asks_for_params_yaml_unless_a_recipe_is_chosen() -> None:
+    assert Request.model_validate({}).file == "params.yaml"
+    assert Request.model_validate({"recipe": "smoke"}).file == "recipes/smoke.yaml"
+    assert Request.model_json_schema()["$defs"]["Recipe"]["enum"][:2] == ["params", "smoke"]

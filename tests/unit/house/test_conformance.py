@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from components import params
+from components.base.fields import Fields
 from components.base.ports import Context
 from components.clean.contract import Cleaner, CleanReport
 from components.params import STAGES, Params
@@ -92,5 +93,16 @@ def test_every_recipe_describes_a_run(recipe: str) -> None:
     assert params.load_params(ROOT / "recipes" / recipe)
 
 
-def test_the_experiment_in_force_is_the_smoke_recipe() -> None:
-    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == (ROOT / "recipes" / "smoke.yaml").read_text(encoding="utf-8")
+def test_the_experiment_in_force_is_shipped_as_the_smoke() -> None:
+    assert params.load_params(ROOT / "params.yaml") == params.load_params(ROOT / "recipes/smoke.yaml")
+
+
+def subclasses(model: type[Fields]) -> set[type[Fields]]:
+    return {model, *(found for child in model.__subclasses__() for found in subclasses(child))}
+
+
+def test_no_component_has_a_parameter_that_a_recipe_would_take_for_composition() -> None:
+    fields = {name for model in subclasses(Fields) for name in model.model_fields}
+    assert "kind" in fields
+    assert "use" not in fields
+    assert "base" not in params.Params.model_fields

@@ -4,10 +4,10 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-import yaml
 
 from components.data.batches import BatchPlan
 from components.errors import ParameterError
+from components.recipes import read_parameters
 from infra.sites import FOLDER, SiteFile, load_cluster, load_site
 from infra.sites.slurm import Container, SlurmAllocation, SlurmSite
 
@@ -24,7 +24,7 @@ def test_every_file_is_a_site_of_its_own_name(name: str) -> None:
 
 @pytest.mark.parametrize(("recipe", "site"), [*product(SWALLOWS, ["a100-16x8", "h100-16x8"]), ("smoke", "slurm-dev")])
 def test_each_recipes_batch_is_dealt_out_on_its_sites_with_any_number_of_nodes_that_may_come(recipe: str, site: str) -> None:
-    training = yaml.safe_load((ROOT / f"recipes/{recipe}.yaml").read_text(encoding="utf-8"))["train"]
+    training = read_parameters(ROOT / f"recipes/{recipe}.yaml").values["train"]
     micro_batch_size, slurm = load_site(site).train_micro_batch_size, load_cluster(site)
     assert slurm is not None
     asked = slurm.stages["train"]
