@@ -4,7 +4,8 @@
 same stages a second time, for the base model that the line starts from.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -62,9 +63,10 @@ def load_params(path: Path) -> Params:
 def validate_params(values: object, where: str) -> Params:
     """Validates parsed parameters; `where` names them in the error."""
     try:
-        return Params.model_validate(values)
+        # as JSON: there a word is never taken for a number, nor a number for a truth
+        return Params.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise ParameterError(explain(error, where)) from None
+        raise ParameterError(explain(error, where, values)) from None
 
 
 def preflight(params: Params) -> list[str]:
@@ -85,17 +87,29 @@ def build_component(section: str, values: Mapping[str, Any]) -> Component:
     try:
         component: Component = TypeAdapter(Params.model_fields[section].rebuild_annotation()).validate_python(dict(values))
     except ValidationError as error:
-        raise ParameterError(explain(error, section)) from None
+        raise ParameterError(explain(error, section, values)) from None
     return component
 
 
-def explain(error: ValidationError, where: str) -> str:
-    """A validation error in words: where, which key, what was found, what was expected."""
+def explain(error: ValidationError, where: str, values: object) -> str:
+    """A validation error in words: where, which key of `values`, what was found, what was expected."""
     lines = [f"{where} does not describe a run:"]
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if part not in KINDS)
+        key = ".".join(map(str, written_key(item["loc"], values)))
         lines.append(f"  {key}: {advice(item['type'], item['msg'], key)}{found(item)}")
     return "\n".join(lines)
+
+
+def written_key(place: Sequence[str | int], values: object) -> Iterator[str | int]:
+    """The keys that lead to a place, as they are written: pydantic puts an alternative's `kind` in between."""
+    node, may_be_kind = values, True
+    for part in place:
+        if may_be_kind and isinstance(node, Mapping) and node.get("kind") == part:
+            may_be_kind = False  # once a mapping: the next one of this name is a key
+            continue
+        yield part
+        inner = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+        node, may_be_kind = next((value for key, value in inner if str(key) == str(part)), None), True
 
 
 def advice(kind: str, message: str, key: str) -> str:
@@ -114,18 +128,3 @@ def found(item: object) -> str:
     assert isinstance(item, dict)
     value = item.get("input")
     return f" (found {value!r})" if item["type"] != "missing" and isinstance(value, str | int | float | bool) else ""
-
-
-def _kinds() -> frozenset[str]:
-    """Every alternative's `kind`: pydantic puts them into the key's path, where a reader does not expect them."""
-    kinds: set[str] = set()
-    queue: list[type[Fields]] = [Fields]
-    while queue:
-        for child in queue.pop().__subclasses__():
-            queue.append(child)
-            if field := child.model_fields.get("kind"):
-                kinds.update(getattr(field.annotation, "__args__", ()))
-    return frozenset(kinds)
-
-
-KINDS = _kinds()

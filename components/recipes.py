@@ -13,8 +13,7 @@ from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from components.base.plain_yaml import read_yaml
 from components.errors import ParameterError
 
 EXPERIMENT = "params"
@@ -22,8 +21,8 @@ EXPERIMENT = "params"
 FOLDER = "recipes"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-Read = Callable[[str], str | None]
-"""A file's text by its path, of a folder or of a commit; None where it is not there."""
+Read = Callable[[str], bytes | None]
+"""A file's bytes by its path, of a folder or of a commit; None where it is not there."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,13 @@ class Place:
 
 def read_parameters(path: Path) -> WholeParameters:
     """The parameters of a file of the working tree. Raises `ParameterError` naming file and key."""
-    return resolve_parameter_file(str(path), read_text)
+    return resolve_parameter_file(str(path), read_bytes)
 
 
-def read_text(path: str) -> str | None:
-    """The text of a file of the working tree."""
+def read_bytes(path: str) -> bytes | None:
+    """The bytes of a file of the working tree."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_bytes()
     except FileNotFoundError:
         return None
 
@@ -164,17 +163,14 @@ def merged(below: Any, above: Any) -> Any:
     return below | {key: merged(below[key], value) if key in below else value for key, value in above.items()}
 
 
-def sections(text: str, place: Place) -> dict[str, Any]:
+def sections(text: bytes, place: Place) -> dict[str, Any]:
     """The top of a parameter file."""
     return mapping_of(parse(text, place), place)
 
 
-def parse(text: str, place: Place) -> Any:
+def parse(text: bytes, place: Place) -> Any:
     """YAML, parsed. Raises `ParameterError` where it is none."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{place.files[-1]} is not YAML: {error}") from None
+    return read_yaml(text, place.files[-1])
 
 
 def mapping_of(value: Any, place: Place) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from components.errors import MartletError, WorkerFailed
 from flows.torn_files import remove_torn_files
 from flows.workspace import Workspace
+from infra.git import without_git
 from infra.processes import dying_with_parent
 
 Outcome = Literal["ran", "restored", "unchanged"]
@@ -71,7 +72,7 @@ def stage_environment(workspace: Workspace, flow_run: str) -> dict[str, str]:
     """The variables of a stage's process: this interpreter first on PATH, identities, telemetry off."""
     bin_folder = str(Path(sys.executable).parent)
     return {
-        **os.environ,
+        **without_git(os.environ),
         "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "SHELL": shutil.which("bash") or shutil.which("sh") or "/bin/sh",
         "PYTHONUNBUFFERED": "1",

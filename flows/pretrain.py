@@ -16,15 +16,14 @@ from components.ranks.progress import MARK
 from components.records import read_record
 from flows.artifacts import PrefectArtifacts, put_artifact
 from flows.cancellation import is_cancelled
+from flows.clone import find_clone
 from flows.display import Display
 from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.request import Request
 from flows.summary import Summary, summarise
 from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight, seal
-from infra import git
 from infra.journal import JOB_MARK
 from infra.scratch import discard, scratch_of
-from infra.settings import Settings
 from infra.tracking.writer import tracked
 
 
@@ -45,7 +44,8 @@ def run_name() -> str:
     """The run's id, which is the join key everywhere; the recipe's name where the request describes no run."""
     request = Request.model_validate(runtime.flow_run.parameters["request"])
     try:
-        return plan_workspace(request, git.root_of(Path.cwd()), Settings()).run
+        settings, root = find_clone(Path.cwd())
+        return plan_workspace(request, root, settings).run
     except MartletError:
         return str(request.recipe)  # the flow itself says what is wrong
 
@@ -98,8 +98,8 @@ def show_pages(run: PretrainRun, stage: str) -> None:
 @contextmanager
 def opened(request: Request) -> Iterator[PretrainRun]:
     """The run's workspace, locked, with its one MLflow run followed by its one writer."""
-    settings = Settings()
-    workspace = plan_workspace(request, git.root_of(Path.cwd()), settings)
+    settings, root = find_clone(Path.cwd())
+    workspace = plan_workspace(request, root, settings)
     refuse_preflight(workspace)
     flow_run = UUID(runtime.flow_run.id)
     with (

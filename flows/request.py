@@ -4,9 +4,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.base.plain_yaml import read_yaml, unshared, write_yaml
 from components.errors import ParameterError
 from components.params import Params, validate_params
 from components.recipes import EXPERIMENT, Read, resolve_parameter_file
@@ -76,25 +76,14 @@ def parameters_of(request: Request, read: Read) -> Params:
 
 def resolve_parameters(recipe: dict[str, Any], request: Request, where: str) -> Params:
     """Whole parameters with the overrides put in, validated. Raises `ParameterError` naming the key."""
-    values = yaml.safe_load(yaml.safe_dump(recipe))  # a deep copy that holds nothing but plain values
+    values = unshared(recipe, where)  # an override is to touch one place
     for section, fields in request.overrides.model_dump(exclude_none=True).items():
         for key, value in fields.items():
             put(values, f"{section}.{key}", value)
     for assignment in request.values:
         path, _, text = assignment.partition("=")
-        put(values, path, parse_value(text))
+        put(values, path, read_yaml(text, f"--set {path}"))
     return validate_params(values, where)
-
-
-def parse_value(text: str) -> Any:
-    """A value as YAML reads it (`1e-4` too, which YAML 1.1 takes for a word)."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> None:
@@ -128,4 +117,4 @@ def key_in(node: dict[Any, Any], part: str) -> Any:
 
 def render(params: Params) -> str:
     """`params.yaml`: every section in running order, every value spelled out."""
-    return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return write_yaml(params.model_dump(mode="json"))

@@ -15,6 +15,7 @@ from types import FrameType
 from components.errors import MartletError
 from flows.pipeline import Outcome, StageResult, quiet_dvc
 from infra.disk import is_full, with_full_disk
+from infra.git import forget_variables
 
 # templates of dvc 3.67
 OUTCOMES: dict[str, Outcome] = {
@@ -39,6 +40,7 @@ class OutcomeProbe(logging.Handler):
 
 def main(stage: str, pipe: int) -> int:
     """Reproduces the stage; writes a `StageResult` into the pipe (a full disk cannot stop that); returns the exit code."""
+    forget_variables()
     signal.signal(signal.SIGTERM, terminate_group)
     signal.signal(signal.SIGINT, terminate_group)
     clock = time.monotonic()

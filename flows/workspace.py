@@ -14,7 +14,7 @@ from pathlib import Path
 from components.errors import ParameterError
 from components.formats.digests import digest_value
 from components.formats.files import write_text
-from components.params import Params, preflight
+from components.params import Params, load_params, preflight
 from flows.request import Request, parameters_of, render
 from infra import git
 from infra.settings import Settings
@@ -101,13 +101,28 @@ def locked(workspace: Workspace) -> Iterator[int]:
 def open_workspace(workspace: Workspace, request: Request) -> None:
     """Makes the worktree, or finds it whole; its first commit holds what was asked. Call with the lock held."""
     marker = workspace.journal / "request.json"
-    if not marker.exists():
+    if marker.exists():
+        refuse_changed(workspace)
+    else:
         git.remove_worktree(workspace.root, workspace.path)
         git.add_worktree(workspace.root, workspace.path, workspace.commit)
         write_text(workspace.path / "params.yaml", render(workspace.params))
-        git.commit_all(workspace.path, f"run {workspace.run}: inputs\n\n{request.model_dump_json(indent=1)}")
+        git.commit_all(workspace.path, f"run {workspace.run}: inputs\n\n{request.model_dump_json(indent=1)}", "params.yaml")
+        git.try_tag(workspace.path, f"martlet-trial/{workspace.run}")  # not found out after the last stage
         write_text(marker, request.model_dump_json(indent=1) + "\n")
     configure_dvc(workspace)
+
+
+def refuse_changed(workspace: Workspace) -> None:
+    """Raises `ParameterError` if the `params.yaml` of a workspace is not what its run's id was made of."""
+    if not git.is_worktree(workspace.path):
+        git.repair_worktree(workspace.root, workspace.path)  # the clone was moved
+    path = workspace.path / "params.yaml"
+    if load_params(path) != workspace.params:
+        raise ParameterError(
+            f"{path} was edited, and {workspace.run} is the name of what it said before. Put it back with "
+            f"`git -C {workspace.path} checkout params.yaml`; change the recipe, or use --set, to run something else."
+        )
 
 
 def configure_dvc(workspace: Workspace) -> None:
@@ -127,7 +142,7 @@ def seal(workspace: Workspace, summary: str) -> str:
         return name
     sealed = git.tags_at(workspace.path, f"{workspace.tag}*")
     write_text(workspace.path / "summary.md", summary)
-    git.commit_all(workspace.path, f"run {workspace.run}: outputs")
+    git.commit_all(workspace.path, f"run {workspace.run}: outputs", "dvc.lock", "summary.md")
     name = next(name for name in candidates(workspace.tag) if name not in sealed)
     git.tag(workspace.path, name, json.dumps({"run": workspace.run, "commit": workspace.commit}))
     return name
@@ -135,7 +150,7 @@ def seal(workspace: Workspace, summary: str) -> str:
 
 def sealed_as(workspace: Workspace) -> str:
     """The tag of the workspace as it stands; empty where it was never sealed, or changed since."""
-    if not (workspace.path / "summary.md").exists() or git.git("status", "--porcelain", cwd=workspace.path):
+    if not (workspace.path / "summary.md").exists() or not git.is_clean(workspace.path):
         return ""
     head = git.resolve(workspace.path, "HEAD")
     sealed = git.tags_at(workspace.path, f"{workspace.tag}*")

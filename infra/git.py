@@ -1,37 +1,129 @@
-"""Git, by argument lists: what a run was started from, its worktree, its seal."""
+"""Git, by argument lists: what a run was started from, its worktree, its seal.
+
+Git is used as a library: what a user's environment and settings say of hooks, signing, filters, line ends or another repository
+is for the user's own commands, and changes or stops nothing here. What a clone needs to be read at all (`safe.directory`) is
+taken from the user's settings as ever.
+"""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from components.errors import ServiceError
 
-IDENTITY = ("-c", "user.name=martlet", "-c", "user.email=martlet@localhost", "-c", "gc.auto=0", "-c", "commit.gpgsign=false")
+SETTINGS = {
+    "user.name": "martlet", "user.email": "martlet@localhost",
+    "gc.auto": "0", "maintenance.auto": "false",
+    # nobody's hooks, and no signature that may ask for a key
+    "core.hooksPath": os.devnull, "commit.gpgSign": "false", "tag.gpgSign": "false", "tag.forceSignAnnotated": "false",
+    # bytes as they are
+    "core.autocrlf": "false", "core.safecrlf": "false", "core.eol": "lf", "core.attributesFile": os.devnull,
+    # the output that is read here
+    "log.showSignature": "false", "status.showUntrackedFiles": "normal", "status.branch": "false", "status.short": "false",
+    "color.ui": "false", "core.quotePath": "true", "core.pager": "cat", "tag.sort": "refname",
+    "core.fsmonitor": "false", "core.untrackedCache": "false", "submodule.recurse": "false",
+    "commit.cleanup": "whitespace", "commit.verbose": "false", "advice.detachedHead": "false",
+}  # fmt: skip
+KEPT = re.compile(r"GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|GIT_EXEC_PATH|GIT_CEILING_DIRECTORIES|GIT_DISCOVERY_ACROSS_FILESYSTEM")
+"""The variables of git's that say how to find settings and clones; all others are about one command of the user's."""
+WORKSPACE_MARK = Path("journal/request.json")
+"""In the worktree of a run, which is nobody's own tree."""
+
+
+def without_git(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables without those that would lead git to another repository, index or identity."""
+    return {name: value for name, value in variables.items() if not name.startswith("GIT_") or KEPT.fullmatch(name)}
+
+
+def forget_variables() -> None:
+    """Removes them from this process, for libraries that call git themselves; called as soon as a process begins."""
+    for name in set(os.environ) - set(without_git(os.environ)):
+        del os.environ[name]
 
 
 def git(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
     """Runs git and returns its output, stripped. Raises `ServiceError` with git's own words."""
-    variables = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environment or {})}
+    return output_of(*arguments, cwd=cwd, environment=environment).decode("utf-8", "surrogateescape").strip()
+
+
+def output_of(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> bytes:
+    """Runs git and returns its very output. Raises `ServiceError` with git's own words."""
+    filters = {} if arguments[0] in UNFILTERED else filters_of(cwd)
+    settings = [word for name, value in {**SETTINGS, **filters}.items() for word in ("-c", f"{name}={value}")]
+    variables = {**without_git(os.environ), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
+    command = ["git", "--no-optional-locks", *settings, *arguments]
     try:
-        done = subprocess.run(
-            ["git", *IDENTITY, *arguments], cwd=cwd, env=variables, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except FileNotFoundError:
         raise ServiceError("git is not installed. Install it: every run is a git worktree of its own.") from None
+    except NotADirectoryError:
+        raise ServiceError(f"{cwd} is not a folder, and git was to work there.") from None
     if done.returncode:
-        raise ServiceError(f"git {arguments[0]} failed in {cwd}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
+        words = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
+        raise ServiceError(f"git {arguments[0]} failed in {cwd}: {words}")
+    return done.stdout
+
+
+UNFILTERED = {"config", "init", "rev-parse"}
+"""Commands that look at no file; what is asked of them must not ask for filters itself."""
+
+
+@cache
+def filters_of(folder: Path) -> dict[str, str]:
+    """Settings that switch off every filter that is configured for a clone, such as LFS's: files are taken as they are."""
+    try:
+        found = git("config", "--name-only", "--get-regexp", r"^filter\..*\.(clean|smudge|process|required)$", cwd=folder)
+    except ServiceError:  # there is none
+        return {}
+    drivers = {name.split(".", 1)[1].rpartition(".")[0] for name in found.splitlines()}
+    off = {"clean": "", "smudge": "", "process": "", "required": "false"}
+    return {f"filter.{driver}.{key}": value for driver in sorted(drivers) for key, value in off.items()}
 
 
 def root_of(folder: Path) -> Path:
-    """The top of the main working tree that `folder` belongs to, also from inside one of its worktrees."""
+    """The top of the working tree that `folder` belongs to: the tree that is planned and run.
+
+    From inside a run's workspace it is the main tree. Raises `ServiceError` outside of a clone, or in a bare one.
+    """
     try:
-        common = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=folder)
+        top = Path(git("rev-parse", "--path-format=absolute", "--show-toplevel", cwd=folder))
     except ServiceError as error:
-        raise ServiceError(f"{folder} is not inside a git clone, and a run needs one: {error}") from None
-    return Path(common).parent
+        raise ServiceError(not_a_tree(folder, error)) from None
+    if not (top / WORKSPACE_MARK).exists():
+        return top
+    return main_tree_of(top) or top
+
+
+def not_a_tree(folder: Path, error: ServiceError) -> str:
+    """Why nothing can be run in a folder."""
+    if "must be run in a work tree" in str(error):
+        return f"{folder} is in a bare repository, which has no files to run. Start in a worktree of it (`git worktree add`)."
+    return f"{folder} is not inside a git clone, and a run needs one: {error}"
+
+
+def main_tree_of(folder: Path) -> Path | None:
+    """The main working tree of the clone of which `folder` is in any worktree; None if it has none, as a bare one."""
+    own, common = (
+        Path(git("rev-parse", "--path-format=absolute", option, cwd=folder)) for option in ("--git-dir", "--git-common-dir")
+    )
+    if own == common:
+        return Path(git("rev-parse", "--path-format=absolute", "--show-toplevel", cwd=folder))
+    if common.name == ".git":
+        return common.parent
+    try:
+        return (common / git("config", "--file", str(common / "config"), "core.worktree", cwd=folder)).resolve()
+    except ServiceError:
+        return None
+
+
+def state_root_of(folder: Path) -> Path:
+    """Where the state folder of a clone lies by default, shared by all its worktrees: in the main tree, else in the clone."""
+    main = main_tree_of(folder)
+    return main or Path(git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=folder))
 
 
 def resolve(root: Path, reference: str) -> str:
@@ -39,34 +131,36 @@ def resolve(root: Path, reference: str) -> str:
     try:
         return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}", cwd=root)
     except ServiceError:
+        if reference == "HEAD":
+            raise ServiceError(f"{root} has no commit yet, and a run is started from one. Commit the project first.") from None
         message = f"there is no commit, branch or tag {reference!r} in {root}. `git log --oneline` shows some."
         raise ServiceError(message) from None
 
 
 def snapshot(root: Path) -> str:
-    """The commit of the tree as it stands: HEAD where nothing was edited, else a commit of the edits on top of it.
+    """The commit of the tree as it stands: HEAD if nothing was edited, else a commit of the edits on top of it.
 
     The user's index and branches are left alone; the commit is reachable from the run's tag once the run is sealed. Its
     dates are HEAD's, so that the same edits give the same commit.
     """
     head = resolve(root, "HEAD")
-    if not git("status", "--porcelain", cwd=root):
+    if is_clean(root):
         return head
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", head, cwd=root, environment=index)
         git("add", "--all", cwd=root, environment=index)
         tree = git("write-tree", cwd=root, environment=index)
-    date = git("show", "-s", "--format=%cI", head, cwd=root)
+    date = git("show", "--no-patch", "--format=%cI", head, cwd=root)
     dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     message = "the tree as it stood, with uncommitted edits"
     return git("commit-tree", tree, "-p", head, "-m", message, cwd=root, environment=dates)
 
 
-def read_file(root: Path, commit: str, path: str) -> str | None:
-    """A file's text at a commit; None where it is not there."""
+def read_file(root: Path, commit: str, path: str) -> bytes | None:
+    """A file's bytes at a commit; None if it is not there."""
     try:
-        return git("show", f"{commit}:{path}", cwd=root)
+        return output_of("show", f"{commit}:{path}", cwd=root)
     except ServiceError:
         return None
 
@@ -81,6 +175,19 @@ def add_worktree(root: Path, path: Path, commit: str) -> None:
     git("worktree", "add", "--detach", "--force", str(path), commit, cwd=root)
 
 
+def is_worktree(path: Path) -> bool:
+    """Whether a worktree is connected with its clone: it is not, if the clone was moved."""
+    try:
+        return Path(git("rev-parse", "--path-format=absolute", "--show-toplevel", cwd=path)) == path.resolve()
+    except ServiceError:
+        return False
+
+
+def repair_worktree(root: Path, path: Path) -> None:
+    """Connects a worktree with its clone again, after the clone was moved together with it."""
+    git("worktree", "repair", str(path), cwd=root)
+
+
 def remove_worktree(root: Path, path: Path) -> None:
     """Removes a worktree and whatever is left of it."""
     if path.exists():
@@ -88,11 +195,18 @@ def remove_worktree(root: Path, path: Path) -> None:
     git("worktree", "prune", cwd=root)
 
 
-def commit_all(folder: Path, message: str) -> str:
-    """Commits every change below `folder` (none is fine) and returns the commit."""
+def commit_all(folder: Path, message: str, *always: str) -> str:
+    """Commits every change below `folder` (none is fine), the files `always` even if they are ignored; returns the commit."""
     git("add", "--all", cwd=folder)
+    if present := [name for name in always if (folder / name).exists()]:
+        git("add", "--force", "--", *present, cwd=folder)
     git("commit", "--quiet", "--allow-empty", "--no-verify", "-m", message, cwd=folder)
     return git("rev-parse", "HEAD", cwd=folder)
+
+
+def is_clean(folder: Path) -> bool:
+    """Whether nothing below `folder` differs from its last commit."""
+    return not git("status", "--porcelain", cwd=folder)
 
 
 def tags_at(folder: Path, pattern: str) -> dict[str, str]:
@@ -104,3 +218,9 @@ def tags_at(folder: Path, pattern: str) -> dict[str, str]:
 def tag(folder: Path, name: str, message: str) -> None:
     """Adds an annotated tag at HEAD; an existing one is never moved."""
     git("tag", "--annotate", name, "--message", message, cwd=folder)
+
+
+def try_tag(folder: Path, name: str) -> None:
+    """Adds a tag and removes it again. Raises `ServiceError` if a run could not be sealed in the end."""
+    git("tag", "--annotate", "--force", name, "--message", "a trial: it is removed at once", cwd=folder)
+    git("tag", "--delete", name, cwd=folder)

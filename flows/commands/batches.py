@@ -16,7 +16,7 @@ from components.errors import InputError, ParameterError
 from components.params import Params, load_params
 from components.tokenizers.load import load_tokenizer
 from components.tokenizers.tokenizer import Tokenizer
-from flows.commands.runs import at_home
+from flows.clone import enter_clone
 from infra.settings import Settings
 from infra.sites import load_site
 
@@ -147,7 +147,7 @@ class PackedTraining:
 
 def open_training(run: str, stage: Stage) -> PackedTraining:
     """A training of the run that is named. Raises a `MartletError` where there is none, or nothing is packed yet."""
-    settings, _ = at_home()
+    settings, _ = enter_clone()
     workspace = find_workspace(settings, run)
     params = load_params(workspace / "params.yaml")
     training = params.train if stage == "train" else params.train_base

@@ -12,12 +12,12 @@ from rich.table import Table
 from components.errors import ParameterError
 from components.params import STAGES, explain
 from components.recipes import EXPERIMENT
+from flows.clone import enter_clone
 from flows.pipeline import Pipeline, StageResult
 from flows.request import Recipe, Request, render
 from flows.summary import Summary, summarise
 from flows.workspace import Workspace, plan_workspace, refuse_preflight, sealed_as
 from infra import git
-from infra.settings import Settings
 from infra.tracking.writer import is_complete, tracked
 
 CONSOLE = Console(highlight=False)
@@ -39,16 +39,9 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
     print_summary(run_flow(request))
 
 
-def at_home() -> tuple[Settings, Path]:
-    """The settings and the clone's top, which becomes the current folder: `.martlet` is there, wherever one called from."""
-    root = git.root_of(Path.cwd())
-    os.chdir(root)
-    return Settings(), root
-
-
 def asked(recipe: str, values: Sequence[str], reference: str) -> tuple[Request, Workspace]:
     """The request and its workspace, both valid. Raises `ParameterError` naming the key."""
-    settings, root = at_home()
+    settings, root = enter_clone()
     name = Path(recipe).stem
     if name not in set(Recipe):
         there = ", ".join(recipe for recipe in Recipe if recipe != EXPERIMENT)
@@ -57,7 +50,7 @@ def asked(recipe: str, values: Sequence[str], reference: str) -> tuple[Request, 
     try:
         request = Request.model_validate({"recipe": name, "reference": commit, "values": list(values)})
     except ValidationError as error:
-        raise ParameterError(explain(error, "--set")) from None
+        raise ParameterError(explain(error, "--set", {"values": list(values)})) from None
     return request, plan_workspace(request, root, settings)
 
 
@@ -78,7 +71,7 @@ def finished(workspace: Workspace, clock: float) -> Summary | None:
 
 def show_status() -> None:
     """Prints the runs of this clone with their stages."""
-    settings, root = at_home()
+    settings, root = enter_clone()
     folders = [p for p in settings.runs.glob("*") if (p / "journal" / "request.json").exists()]
     if not folders:
         CONSOLE.print("no runs yet; start one with: martlet run")

@@ -25,9 +25,9 @@ from prefect.events.clients import get_events_client
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 
+from flows.clone import find_clone
 from flows.pretrain import pretrain
 from flows.ui.serve import DEPLOYMENT, POOL
-from infra import git
 
 CONCURRENT_RUNS = 2
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -129,4 +129,4 @@ def living_runs(silence: timedelta) -> AutomationCore:
 
 
 if __name__ == "__main__":
-    asyncio.run(register(git.root_of(Path.cwd())))
+    asyncio.run(register(find_clone(Path.cwd())[1]))

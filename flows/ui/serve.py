@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import ServiceError
-from infra import git
+from flows.clone import find_clone
 from infra.prefect_server import prefect_environment
 from infra.processes import dying_with_parent
-from infra.settings import Settings
 
 POOL = "martlet"
 DEPLOYMENT = "form"
@@ -72,9 +71,9 @@ class Service:
 
 def serve(folder: Path, prefect_port: int, mlflow_port: int) -> None:
     """Starts everything, prints where it is, and stays until Ctrl-C or until one of the processes ends."""
-    root = git.root_of(folder)
+    settings, root = find_clone(folder)
     os.chdir(root)
-    home = Settings().home.absolute()
+    home = settings.home.absolute()
     (home / "ui").mkdir(parents=True, exist_ok=True)
     environment = ui_environment(home, prefect_port, mlflow_port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

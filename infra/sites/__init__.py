@@ -1,12 +1,13 @@
 """Site files, read: what a stage may use on a machine or cluster, and how the cluster's batch scheduler is used."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from components.base.plain_yaml import read_yaml, read_yaml_file
 from components.base.site import Site
 from components.errors import ParameterError
 from infra.scheduler.cluster_site import TRAININGS, ClusterSite
@@ -77,11 +78,11 @@ def read_file(name: str, changes: Sequence[str]) -> SiteFile:
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
         raise ParameterError(f"there is no site {name!r} in {FOLDER}. There are: {there}. Set MARTLET_SITE to one of them.")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = read_yaml_file(path)
     for keys, value in parsed(changes).items():
         values = with_value(values, keys.split("."), value)
     try:
-        return SiteFile.model_validate(values)
+        return SiteFile.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         problems = "; ".join(problem(e["loc"], e["msg"]) for e in error.errors())
         raise ParameterError(f"{path} does not describe a site: {problems}") from None
@@ -92,7 +93,7 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
     pairs = [change.partition("=") for change in changes]
     if wrong := [name for name, equals, text in pairs if not (name and equals and text)]:
         raise ParameterError(f"KEY=VALUE was expected, found {wrong[0]!r}. The keys are: {', '.join(SiteFile.model_fields)}.")
-    return {name: yaml.safe_load(text) for name, _, text in pairs}
+    return {name: read_yaml(text, f"{name}=") for name, _, text in pairs}
 
 
 def with_value(values: Any, keys: Sequence[str], value: Any) -> Any:

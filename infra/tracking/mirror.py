@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from components.base.plain_yaml import read_yaml_file
 from components.formats.files import write_json, write_text
 from infra.tracking.values import curve_points, flatten, record_numbers, score_rows
 
@@ -77,7 +77,7 @@ class Mirror:
 
     def log_parameters(self, run_id: str) -> None:
         """Every value of `params.yaml`, by its dotted path."""
-        values = flatten(yaml.safe_load((self.workspace / "params.yaml").read_text(encoding="utf-8")))
+        values = flatten(read_yaml_file(self.workspace / "params.yaml"))
         params = [Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in values.items()]
         for start in range(0, len(params), PARAMETER_BATCH):
             self.client.log_batch(run_id, params=params[start : start + PARAMETER_BATCH])

@@ -27,8 +27,8 @@ def test_an_edited_tree_is_snapshotted_with_new_files_and_leaves_index_and_branc
     (clone / "kept.txt").write_text("two\n", encoding="utf-8")
     (clone / "new.txt").write_text("new\n", encoding="utf-8")
     taken = git.snapshot(clone)
-    assert git.read_file(clone, taken, "kept.txt") == "two"
-    assert git.read_file(clone, taken, "new.txt") == "new"
+    assert git.read_file(clone, taken, "kept.txt") == b"two\n"
+    assert git.read_file(clone, taken, "new.txt") == b"new\n"
     assert git.resolve(clone, "HEAD") == head
     assert sorted(git.git("status", "--porcelain", cwd=clone).splitlines()) == ["?? new.txt", "M kept.txt"]
 
@@ -48,6 +48,11 @@ def test_a_folder_outside_of_git_is_refused(tmp_path: Path) -> None:
         git.root_of(tmp_path)
 
 
-def test_the_root_is_found_from_inside_a_worktree(clone: Path, tmp_path: Path) -> None:
-    git.add_worktree(clone, tmp_path / "tree", git.resolve(clone, "HEAD"))
-    assert git.root_of(tmp_path / "tree") == clone
+def test_a_worktree_of_the_users_is_the_tree_that_is_run_and_that_of_a_run_is_not(clone: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    git.add_worktree(clone, tree, git.resolve(clone, "HEAD"))
+    assert git.root_of(tree) == tree
+    assert git.state_root_of(tree) == clone
+    (tree / "journal").mkdir()
+    (tree / "journal/request.json").touch()
+    assert git.root_of(tree) == clone

@@ -1,0 +1,26 @@
+"""The clone that a command is called from: its tree, and where its state lies."""
+
+import os
+from pathlib import Path
+
+from infra import git
+from infra.settings import Settings
+
+
+def find_clone(folder: Path) -> tuple[Settings, Path]:
+    """The settings and the top of the working tree that is planned and run.
+
+    The state folder is the main tree's, shared by all worktrees of the clone, unless MARTLET_HOME names another. What git's
+    variables say of another repository is forgotten. Raises `ServiceError` outside of a clone.
+    """
+    git.forget_variables()
+    root = git.root_of(folder)
+    os.environ.setdefault("MARTLET_HOME", str(git.state_root_of(root) / ".martlet"))
+    return Settings(), root
+
+
+def enter_clone() -> tuple[Settings, Path]:
+    """The same for the current folder, which becomes the top of the tree."""
+    settings, root = find_clone(Path.cwd())
+    os.chdir(root)
+    return settings, root
