@@ -231,7 +231,7 @@ def test_a_damaged_file_is_refused_in_the_words_of_whoever_reads_all_of_it(colle
     assert str(caught.value) == str(expected.value)
 
     target.write_bytes(warc_path(collected, "web").read_bytes()[:1_700_000])
-    with pytest.raises(InputError, match=r"web\.warc\.gz holds \d+ pages where the manifest says 49.*writes both anew"):
+    with pytest.raises(InputError, match=r"web\.warc\.gz holds \d+ pages, but the manifest says 49.*writes both anew"):
         cleaning.clean(tmp_path / "in", tmp_path, RanksHere(), minimum_characters=99)
 
 
