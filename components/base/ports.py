@@ -79,7 +79,7 @@ class Journal(Protocol):
 
     @property
     def metrics(self) -> Path:
-        """The JSONL file, outside the outputs, to which a long stage appends one line a step."""
+        """The JSONL file, outside the outputs, to which a long stage appends one line per step."""
         ...
 
 

@@ -7,8 +7,8 @@ weights is not known: it is searched for, and what is found is measured. For bot
 
 A source's turns are jobs of one place each. Its i-th turn may come neither so early nor so late that the prefix, or the
 window that ends there, would be more than one off. Of the turns that may come, the one that is furthest behind does, unless
-those that are due soon leave no room for it. The rules look back one window, so the search continues for some periods until
-one can follow itself.
+those that are due soon leave no room for it. The rules look back one window, so the search continues for some cycles until
+one can follow itself, which makes it repeatable.
 """
 
 from array import array

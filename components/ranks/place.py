@@ -1,4 +1,4 @@
-"""A rank's place among all ranks, which whoever started it states in its environment."""
+"""A rank's place among all ranks, read from the environment that it was started with."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Has as many ranks as the site has carry a request out; what they refused is raised here, in their own words."""
+"""Carries a request out with as many ranks as the site has; what they refused is raised here, in their own words."""
 
 from components.base.ports import Context, Launcher
 from components.errors import WorkerFailed

@@ -1,4 +1,4 @@
-"""Writes a model folder again with more rows in embedding and head: one for each new piece, from its subpieces' rows.
+"""Writes a model folder again with more rows in embedding and head: one for each new piece, then padding.
 
 Shard by shard and block by block: the memory taken is a few blocks, whatever the model's size.
 """
