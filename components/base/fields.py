@@ -6,4 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class Fields(BaseModel):
     """Parameters: frozen, nothing unknown, nothing defaulted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
