@@ -13,7 +13,7 @@ WARM_START_KEY = "warm_start_key"
 
 
 def scratch_of(settings: Settings, fingerprint: str) -> Path:
-    """The folder of a stage with these very parameters and inputs, in whichever run."""
+    """The folder of a stage with exactly these parameters and inputs, in whichever run."""
     return settings.checkpoints / fingerprint[:16]
 
 

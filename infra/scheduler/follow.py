@@ -67,7 +67,7 @@ class Follower:
             say(words)
         except SchedulerUnreachable:
             return
-        except ServiceError as error:  # it began to run in this very moment
+        except ServiceError as error:  # it began to run at just this moment
             say(f"{words}: {error}")
         self._kept_away.add(step)
 

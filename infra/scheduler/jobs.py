@@ -1,4 +1,4 @@
-"""A job as any scheduler knows it: its state, why it is in it, its nodes, its times."""
+"""A job as any scheduler knows it: its state, the reason for it, its nodes and its times."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

@@ -22,7 +22,7 @@ class ScriptRequest:
     folder: Path
     """The job's folder; its output is `batch.log` there."""
     workspace: Path
-    """Where it runs, so that `python -m` finds this very code."""
+    """Where it runs, so that `python -m` finds exactly this code."""
     python: Path
     allocation: SlurmAllocation
     site: SlurmSite
