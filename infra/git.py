@@ -1,4 +1,4 @@
-"""Git, by argument lists: what a run was started from, its worktree, its seal."""
+"""Runs git commands: finds the commit that a run starts from, keeps the run's worktree, tags the finished run."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def resolve(root: Path, reference: str) -> str:
 
 
 def snapshot(root: Path) -> str:
-    """The commit of the tree as it stands: HEAD where nothing was edited, else a commit of the edits on top of it.
+    """The commit of the tree as it stands: HEAD if nothing was edited, otherwise a commit of the edits on top of HEAD.
 
     The user's index and branches are left alone; the commit is reachable from the run's tag once the run is sealed. Its
     dates are HEAD's, so that the same edits give the same commit.
@@ -64,7 +64,7 @@ def snapshot(root: Path) -> str:
 
 
 def read_file(root: Path, commit: str, path: str) -> str | None:
-    """A file's text at a commit; None where it is not there."""
+    """A file's text at a commit; None if the commit has no such file."""
     try:
         return git("show", f"{commit}:{path}", cwd=root)
     except ServiceError:

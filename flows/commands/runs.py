@@ -1,4 +1,4 @@
-"""What the `martlet` command does with runs: start one, plan one, list them."""
+"""What the `martlet` command does with runs: start one, list them, show their parameters and summaries."""
 
 import os
 import time
@@ -24,7 +24,7 @@ CONSOLE = Console(highlight=False)
 
 
 def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
-    """Runs it in this process and prints its summary. Where everything is done already, it starts nothing."""
+    """Runs the line in this process and prints the run's summary. If everything is done already, starts nothing."""
     request, workspace = asked(recipe, values, reference)
     clock = time.monotonic()
     refuse_preflight(workspace)
@@ -40,7 +40,7 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
 
 
 def at_home() -> tuple[Settings, Path]:
-    """The settings and the clone's top, which becomes the current folder: `.martlet` is there, wherever one called from."""
+    """The settings and the clone's top folder, which becomes the current folder, since `.martlet` lies there."""
     root = git.root_of(Path.cwd())
     os.chdir(root)
     return Settings(), root
@@ -68,7 +68,7 @@ def whole_parameters(recipe: str, values: Sequence[str], reference: str) -> str:
 
 
 def finished(workspace: Workspace, clock: float) -> Summary | None:
-    """The summary of a run that is sealed and whole; None where a stage has something to do."""
+    """The summary of a run that is sealed and complete; None if a stage has something to do."""
     tag = sealed_as(workspace)
     if not tag or Pipeline(workspace).changed():
         return None
@@ -93,7 +93,7 @@ def show_status() -> None:
 
 
 def print_summary(summary: Summary) -> None:
-    """The run's table, and where its release is."""
+    """Prints the run's table, and where its release is."""
     table = Table("stage", "outcome", "seconds", "numbers")
     for row in summary.rows:
         table.add_row(row.stage, row.outcome, f"{row.seconds:.1f}", row.headline)

@@ -1,4 +1,4 @@
-"""The collected tests in, what each worker runs out: files, and as one the tests that look at one clone."""
+"""Decides which tests run on the same worker: those of one file, and all tests that share one clone."""
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -6,7 +6,7 @@ CLONE, ALONE = "tests/e2e/", {"tests/e2e/test_smoke.py", "tests/e2e/test_slurm.p
 
 
 class Together(LoadScopeScheduling):
-    """A file's tests run on one worker; so do all of `e2e/`, whose clone takes a minute to make, but for the longest two."""
+    """A file's tests run on one worker; so do all of `e2e/`, whose clone takes a minute to make, except the longest two."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
