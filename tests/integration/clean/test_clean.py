@@ -35,6 +35,8 @@ from infra.local import LocalProcesses
 from tests.support.fakes import NoLauncher, RanksHere
 from tests.support.ranks import cleaning
 
+pytestmark = pytest.mark.quick
+
 WRITTEN_BY_ONE_PROCESS = "87616ac7f82c9e43e2fd2139456ad8ec20c51eb199d2cf8386c6848e452ef0d1"
 """What the stage wrote when it was one process that read page after page, its text files unpacked; but for four rules that
 have other names in counts.json now (docs/decisions/0009)."""
