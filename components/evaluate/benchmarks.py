@@ -110,7 +110,7 @@ def check_metric(task: Named, config: dict[str, Any], path: Path) -> None:
 
 
 def read_items(path: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
-    """The items of one file. Raises `InputError` where it is missing or empty, or an item lacks a field."""
+    """The items of one file. Raises `InputError` if it is missing or empty, or an item lacks a field."""
     if not path.exists():
         raise InputError(
             f"{path} does not exist. evaluate.items names the folder of items: it needs "
@@ -135,7 +135,7 @@ def read_item(path: Path, number: int, line: str, fields: Sequence[str]) -> dict
 
 
 def check_shots(task: Named, path: Path, items: Sequence[object]) -> None:
-    """Raises `InputError` where there are fewer few-shot items than shots."""
+    """Raises `InputError` if there are fewer few-shot items than shots."""
     if task.shots > len(items):
         raise InputError(
             f"evaluate.tasks asks {task.name} for {task.shots} shots but {path} holds {len(items)} items. "
@@ -144,7 +144,7 @@ def check_shots(task: Named, path: Path, items: Sequence[object]) -> None:
 
 
 def check_disjoint(files: dict[str, Path], items: dict[str, list[dict[str, Any]]]) -> None:
-    """Raises `InputError` where an item, whatever its id, is both a shot and a test item."""
+    """Raises `InputError` if an item, whatever its id, is both a shot and a test item."""
     shots = {content(item): number for number, item in enumerate(items["fewshot"], 1)}
     for number, item in enumerate(items["test"], 1):
         if content(item) in shots:

@@ -63,7 +63,7 @@ class Column:
 
 
 def render_card(release: Release, records: Sequence[Record], scores: Scores, config: ReleaseConfig) -> str:
-    """The card as Markdown with YAML front matter. Raises `InputError` where a stage's record is missing."""
+    """The card as Markdown with YAML front matter. Raises `InputError` if a stage's record is missing."""
     by_stage = {record.stage: record for record in records}
     if missing := [stage for stage in NEEDED if stage not in by_stage]:
         raise InputError(f"the model card needs the records of {', '.join(missing)}. Run `dvc repro {missing[0]}`.")

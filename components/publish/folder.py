@@ -32,7 +32,7 @@ class FolderPublisher(Publisher):
     maximum_shard_megabytes: Annotated[int, Field(gt=0)]
 
     def run(self, context: Context, model: Path, scores: Path, records: Path, output: Path) -> PublishReport:
-        """Raises `InputError` or `TokenizerMismatch` where model, scores and records do not belong together."""
+        """Raises `InputError` or `TokenizerMismatch` if model, scores and records do not belong together."""
         # jinja2 and tokenizers are not loaded for every stage that reads the parameters
         from components.publish.card import render_card
         from components.publish.checks import checked_config
@@ -58,7 +58,7 @@ class FolderPublisher(Publisher):
 
 
 def copy_file(path: Path, folder: Path) -> None:
-    """Copies a file under its own name. Raises `InputError` where it is missing."""
+    """Copies a file under its own name. Raises `InputError` if it is missing."""
     if not path.exists():
         raise InputError(f"{path} does not exist. Run `dvc repro evaluate`, which writes it.")
     shutil.copyfile(path, folder / path.name)

@@ -51,7 +51,7 @@ class Lineage(BaseModel):
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records below the folder in running order. Raises `InputError` where there are none or their chain is broken."""
+    """The records below the folder in running order. Raises `InputError` if there are none or their chain is broken."""
     found = sorted(path.parent for path in folder.glob("*/record.json"))
     if not found:
         raise InputError(f"{folder} holds no <stage>/record.json. Run the stages through `python -m components` or DVC.")
@@ -84,7 +84,7 @@ def producers(record: Record, records: Sequence[Record]) -> set[str]:
 
 
 def check_chain(records: Sequence[Record]) -> None:
-    """Raises `InputError` where a stage took another output than the one that its producer is recorded to have written."""
+    """Raises `InputError` if a stage took another output than the one that its producer is recorded to have written."""
     outputs = {record.output.path: record for record in records}
     for record in records:
         for name, artifact in record.inputs.items():
@@ -115,7 +115,7 @@ def trace(records: Sequence[Record], release: Path) -> Lineage:
 
 
 def read_lineage(folder: Path) -> Lineage:
-    """The lineage of a release. Raises `InputError` where it is absent or of another version."""
+    """The lineage of a release. Raises `InputError` if it is absent or of another version."""
     path = folder / LINEAGE_FILE
     try:
         return Lineage.model_validate_json(path.read_text(encoding="utf-8"))

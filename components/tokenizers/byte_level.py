@@ -94,7 +94,7 @@ def backend_of(specification: Specification, path: Path) -> Any:
 
 
 def read_specification(folder: Path) -> Specification:
-    """`tokenizer.json`, as it stands. Raises `InputError` where it is absent, of another family, or contradicts itself."""
+    """`tokenizer.json`, as it stands. Raises `InputError` if it is absent, of another family, or contradicts itself."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise InputError(f"{path} does not exist. Name a model folder that holds a byte-level BPE tokenizer.")
@@ -121,12 +121,12 @@ def spell(data: bytes) -> str:
 
 
 def bytes_of(piece: str) -> bytes | None:
-    """What the letters of a piece stand for; None where one of them stands for no byte, as in some special tokens."""
+    """What the letters of a piece stand for; None if one of them stands for no byte, as in some special tokens."""
     return bytes(_BYTES[letter] for letter in piece) if _BYTES.keys() >= set(piece) else None
 
 
 def text_of_bytes(piece: str) -> str | None:
-    """What a piece says; None where its letters are not the bytes of whole characters."""
+    """What a piece says; None if its letters are not the bytes of whole characters."""
     data = bytes_of(piece)
     try:
         return None if data is None else data.decode("utf-8")
@@ -197,7 +197,7 @@ def _contradictions(specification: Specification) -> Iterator[str]:
 
 
 def _special_id(folder: Path, key: str, ids: dict[str, int]) -> int | None:
-    """The id of `bos_token` or `eos_token` by tokenizer_config.json; None where it names none. Raises `InputError`."""
+    """The id of `bos_token` or `eos_token` by tokenizer_config.json; None if it names none. Raises `InputError`."""
     token = read_given(folder).get(key)
     if token is None:
         return None

@@ -26,7 +26,7 @@ def tokenizer_config(folder: Path, proto: Proto) -> dict[str, Any]:
     """The `tokenizer_config.json` to write for this model: the folder's own settings, where it has any, over the defaults.
 
     By default BOS stands in front, EOS does not follow, and text that spells a special token, as in "</s>", stays text;
-    with a chat template it does not, for a template spells them. Raises `InputError` where a special token is no piece
+    with a chat template it does not, for a template spells them. Raises `InputError` if a special token is no piece
     of the vocabulary, or is one twice.
     """
     given = read_given(folder)
@@ -40,12 +40,12 @@ def tokenizer_config(folder: Path, proto: Proto) -> dict[str, Any]:
 
 
 def read_given(folder: Path) -> dict[str, Any]:
-    """The folder's `tokenizer_config.json`, or nothing. Raises `InputError` where it is no JSON object."""
+    """The folder's `tokenizer_config.json`, or nothing. Raises `InputError` if it is no JSON object."""
     return _read_object(folder / CONFIG)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """The file's values, or nothing where it is absent. Raises `InputError` where it is no JSON object."""
+    """The file's values, or nothing where it is absent. Raises `InputError` if it is no JSON object."""
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def check_specials(folder: Path, given: Mapping[str, Any], numbers: Mapping[str,
 
 
 def _check_once(folder: Path, stated: Sequence[Stated]) -> None:
-    """Raises `InputError` where a special token has two ids; that two files state the same one is well."""
+    """Raises `InputError` if a special token has two ids; that two files state the same one is well."""
     ids: dict[str, list[int]] = {}
     for text, number, _ in stated:
         if number is not None:

@@ -95,7 +95,7 @@ def merges(proto: Proto) -> list[tuple[str, str]]:
 
 
 def _check_agreement(fast: Any, slow: SentencePieceTokenizer, folder: Path) -> None:
-    """Raises `InputError` where a piece's text splits differently in the two: a vocabulary with tied scores does that."""
+    """Raises `InputError` if a piece's text splits differently in the two: a vocabulary with tied scores does that."""
     texts = [slow.processor.id_to_piece(number).replace(SPACE, " ") for number in range(slow.pieces)]
     fast.encode_special_tokens = True
     ours = fast.encode_batch(texts, add_special_tokens=False)

@@ -179,7 +179,7 @@ def write_tokenizer_fingerprint(folder: Path, fingerprint: TokenizerFingerprint)
 
 
 def read_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint | None:
-    """The fingerprint in a model folder; None where there is none. Raises `InputError` where the file is none."""
+    """The fingerprint in a model folder; None if there is none. Raises `InputError` if the file is none."""
     path = folder / FILE
     if not path.exists():
         return None

@@ -68,7 +68,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     @cached_property
     def _may_cut(self) -> bool:
-        """True where no piece joins a line's end with anything else: then no merge reaches across it."""
+        """True if no piece joins a line's end with anything else: then no merge reaches across it."""
         pieces = (self.processor.id_to_piece(number) for number in range(self.pieces))
         return not any("\n" in piece and piece != "\n" for piece in pieces)
 
@@ -116,7 +116,7 @@ def without_prefix(proto: Proto) -> Proto:
 
 
 def read_proto(folder: Path) -> Proto:
-    """`tokenizer.model` as a ModelProto. Raises `InputError` where it is absent, unreadable or of another family."""
+    """`tokenizer.model` as a ModelProto. Raises `InputError` if it is absent, unreadable or of another family."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
@@ -154,7 +154,7 @@ def _check_family(proto: Proto, path: Path) -> None:
 
 
 def _check_distinct(proto: Proto, path: Path) -> None:
-    """Raises `InputError` where a piece, special or not, occurs twice: one of the two ids could never be had."""
+    """Raises `InputError` if a piece, special or not, occurs twice: one of the two ids could never be had."""
     texts = [piece.piece for piece in proto.pieces]
     twice, times = max(Counter(texts).items(), key=lambda item: item[1] > 1)  # the first one that is there again
     if times > 1:

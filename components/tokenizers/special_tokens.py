@@ -18,7 +18,7 @@ from components.tokenizers.tokenizer import Tokenizer
 
 
 def document_tokenizer(folder: Path) -> Tokenizer:
-    """The folder's tokenizer; its `bos` is what it puts in front, None where that is nothing. Raises as `load_tokenizer`.
+    """The folder's tokenizer; its `bos` is what it puts in front, None if that is nothing. Raises as `load_tokenizer`.
 
     Of a SentencePiece model it is the model's own BOS: `tokenizer.model` does not say whether it is put in front.
     """
@@ -33,7 +33,7 @@ def document_tokenizer(folder: Path) -> Tokenizer:
 def folder_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint:
     """The fingerprint of a model folder's tokenizer, on which its files agree.
 
-    Raises `TokenizerMismatch` where `tokenizer.model` and `tokenizer.json` are two tokenizers: the one would be trained with,
+    Raises `TokenizerMismatch` if `tokenizer.model` and `tokenizer.json` are two tokenizers: the one would be trained with,
     the other asked with. Raises `InputError` as `load_tokenizer` does.
     """
     fingerprint = fingerprint_tokenizer(document_tokenizer(folder))
@@ -50,7 +50,7 @@ def folder_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint:
 def bos_in_front(plain: Sequence[int], asked: Sequence[int], where: str) -> int | None:
     """The BOS that a tokenizer puts in front, from the ids of `GOLDEN_DOCUMENT` without and with special tokens asked for.
 
-    Raises `TokenizerMismatch` where these are not one piece in front or none, the text, and one piece behind or none.
+    Raises `TokenizerMismatch` if these are not one piece in front or none, the text, and one piece behind or none.
     """
     for before in (0, 1):
         text, behind = asked[before : before + len(plain)], asked[before + len(plain) :]
@@ -70,7 +70,7 @@ def _backend_bos(backend: Any, path: Path) -> int | None:
 
 
 def _read_converted(folder: Path) -> Tokenizer:
-    """The `tokenizer.json` that lies beside a `tokenizer.model`. Raises `InputError` where it cannot be read."""
+    """The `tokenizer.json` that lies beside a `tokenizer.model`. Raises `InputError` if it cannot be read."""
     from components.tokenizers.byte_level import BackendTokenizer, backend_of
     from components.tokenizers.sentencepiece import read_proto
 

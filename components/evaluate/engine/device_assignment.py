@@ -26,9 +26,9 @@ class DeviceAssignment:
 
 
 def assign_devices(place: RankPlace, gpu_bytes: Sequence[int], weights: int) -> DeviceAssignment | None:
-    """The assignment of a rank that sees GPUs of so much memory; None where it stands back for another.
+    """The assignment of a rank that sees GPUs of so much memory; None if it stands back for another.
 
-    With no GPU the CPU is everybody's. Raises `InputError` where all that a rank sees cannot hold the weights (in bytes).
+    With no GPU the CPU is everybody's. Raises `InputError` if all that a rank sees cannot hold the weights (in bytes).
     """
     gpus = len(gpu_bytes)
     if not gpus:

@@ -82,7 +82,7 @@ class Trips:
 
 
 def of_its_kind(reader: Reader, outcome: Outcome) -> bool:
-    """True where no tokenizer of this kind could do better."""
+    """True if no tokenizer of this kind could do better."""
     return reader.drops_white_space if outcome == "white_space" else outcome == "unknown" and not reader.complete
 
 

@@ -11,7 +11,7 @@ NEIGHBOURS = (("a", ""), ("", "a"), (" ", ""), ("", " "), ("\n", ""), ("", "\n")
 
 
 def reach_of(reader: Reader, ids: Sequence[int]) -> Reach | None:
-    """Encodes each piece's own text, inside a sentence, and what fails once more between neighbours; None where unknown."""
+    """Encodes each piece's own text, inside a sentence, and what fails once more between neighbours; None if unknown."""
     known = [number for number in ids if reader.inventory[number].kind == "text" and reader.inventory[number].text]
     if ids and not known:
         return None

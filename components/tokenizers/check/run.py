@@ -31,7 +31,7 @@ def check_tokenizer(
     """Measures the tokenizer of `after`; the same files and texts give an equal `Check`, on any machine.
 
     `base` is the tokenizer before; None: rebuilt from an enlarged one whose `expansion.json` states `base_pieces`, or
-    none. `domains` are documents by name; None: the samples that come with the package. Raises `InputError` where a
+    none. `domains` are documents by name; None: the samples that come with the package. Raises `InputError` if a
     folder holds no tokenizer that can be read.
     """
     from components.tokenizers.check.generation import cost_of_head, generation_of
@@ -73,7 +73,7 @@ def check_tokenizer(
 
 
 def write_check(check: Check, folder: Path) -> None:
-    """Writes check.json, check.md and check.png: equal checks give equal bytes. Raises `InputError` where it cannot."""
+    """Writes check.json, check.md and check.png: equal checks give equal bytes. Raises `InputError` if it cannot."""
     from components.tokenizers.check.plot import draw_check
     from components.tokenizers.check.tables import page
 

@@ -28,7 +28,7 @@ def sample_domains() -> dict[str, list[str]]:
 def read_domains(named: Mapping[str, Path], limit: int) -> tuple[dict[str, list[str]], list[str]]:
     """The documents of each domain, at most `limit` characters of each, and what was left out in words.
 
-    A `clean` stage's output folder becomes a domain for each of its held-out languages. Raises `InputError` where a path
+    A `clean` stage's output folder becomes a domain for each of its held-out languages. Raises `InputError` if a path
     cannot be read, `EmptyCorpus` where there is no text.
     """
     domains: dict[str, list[str]] = {}
@@ -66,7 +66,7 @@ def files_of(name: str, path: Path, notes: list[str]) -> dict[str, list[Path]]:
 
 
 def holds_documents(path: Path) -> bool:
-    """Whether the file's JSON lines have a `text`, by the first of them. Raises `InputError` where it cannot be read."""
+    """Whether the file's JSON lines have a `text`, by the first of them. Raises `InputError` if it cannot be read."""
     with opened(path) as lines:
         first = next((line for line in lines if line.strip()), "")
     return found_text(first) is not None
@@ -83,7 +83,7 @@ def read_file(path: Path) -> Iterator[str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """The file's text, unpacked. Raises `InputError` where it is no text, or cut off."""
+    """The file's text, unpacked. Raises `InputError` if it is no text, or cut off."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
             yield cast(TextIO, stream)

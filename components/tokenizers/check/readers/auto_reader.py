@@ -98,7 +98,7 @@ def read_auto(folder: Path) -> Reader:
 
 
 def read_vocabulary_and_merges(folder: Path) -> Reader:
-    """GPT-2's layout without a configuration: byte-level BPE. Raises `InputError` where the files are no such thing."""
+    """GPT-2's layout without a configuration: byte-level BPE. Raises `InputError` if the files are no such thing."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     try:

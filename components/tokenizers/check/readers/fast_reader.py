@@ -71,7 +71,7 @@ class FastReader(Reader):
 
 
 def read_fast(path: Path) -> FastReader:
-    """Raises `InputError` where the library cannot read the file."""
+    """Raises `InputError` if the library cannot read the file."""
     try:
         text = path.read_text(encoding="utf-8")
         return fast_reader_of(json.loads(text), path.name, text)
@@ -173,7 +173,7 @@ def piece_of(name: str, model: dict[str, Any], *, byte_level: bool) -> Piece:
 
 
 def continues(name: str, model: dict[str, Any]) -> bool:
-    """True where the piece only stands at one place of a word, as "##ing" does, and so cannot be asked for alone."""
+    """True if the piece only stands at one place of a word, as "##ing" does, and so cannot be asked for alone."""
     prefix, suffix = model.get("continuing_subword_prefix"), model.get("end_of_word_suffix")
     return bool((prefix and name.startswith(prefix)) or (suffix and name.endswith(suffix)))
 

@@ -12,7 +12,7 @@ from components.tokenizers.check.readers.sentencepiece_reader import read_senten
 def open_reader(folder: Path) -> Reader:
     """The folder's tokenizer: `tokenizer.model` by SentencePiece, `tokenizer.json` by tokenizers, others by transformers.
 
-    Raises `InputError` where there is none, or none that can be read.
+    Raises `InputError` if there is none, or none that can be read.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder. Name a folder that holds a tokenizer.")

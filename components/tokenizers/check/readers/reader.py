@@ -11,7 +11,7 @@ Kind = Literal["text", "byte", "special", "unused"]
 
 @dataclass(frozen=True)
 class Piece:
-    """One id: its name in the vocabulary, what it is, and what it says (None where that is no whole characters)."""
+    """One id: its name in the vocabulary, what it is, and what it says (None if that is no whole characters)."""
 
     name: str
     kind: Kind

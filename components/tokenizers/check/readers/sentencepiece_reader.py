@@ -56,7 +56,7 @@ class SentencePieceReader(Reader):
 
 
 def read_sentencepiece(path: Path) -> SentencePieceReader:
-    """Raises `InputError` where the file is no SentencePiece model."""
+    """Raises `InputError` if the file is no SentencePiece model."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
