@@ -1,4 +1,4 @@
-"""A trained model, its scores and every stage's record in, a release in a folder out."""
+"""Publishes a trained model as a folder: weights, tokenizer, scores, model card and lineage."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ LANGUAGE = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class FolderPublisher(Publisher):
-    """Lays the release out as a model repository: whoever has the folder can load it with transformers."""
+    """Lays out the release as a model repository: transformers can load the folder."""
 
     kind: Literal["folder"]
     version: Literal[1]
@@ -33,7 +33,7 @@ class FolderPublisher(Publisher):
 
     def run(self, context: Context, model: Path, scores: Path, records: Path, output: Path) -> PublishReport:
         """Raises `InputError` or `TokenizerMismatch` if model, scores and records do not belong together."""
-        # jinja2 and tokenizers are not loaded for every stage that reads the parameters
+        # imported here, so that stages that only read the parameters do not load jinja2 and tokenizers
         from components.publish.card import render_card
         from components.publish.checks import checked_config
         from components.publish.lineage import check_input, read_records, trace

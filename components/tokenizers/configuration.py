@@ -112,7 +112,7 @@ def stated_specials(folder: Path, given: Mapping[str, Any]) -> Iterator[Stated]:
     for role in (*ROLES, "pad_token"):
         if given.get(role) is not None:
             yield content(given[role], path), None, CONFIG
-    for key in ("additional_special_tokens", "extra_special_tokens"):  # transformers 5 writes the latter, as a list or an object
+    for key in ("additional_special_tokens", "extra_special_tokens"):  # transformers 5 writes the latter, in either form
         tokens = given.get(key) or []
         if not isinstance(tokens, list | dict):
             raise InputError(f"{path}: {key} is {tokens!r}; a list of tokens was expected. Fetch the tokenizer again.")
@@ -139,5 +139,5 @@ def _number(number: Any, path: Path) -> int:
 def _object(value: Any, key: str, path: Path) -> dict[str, Any]:
     """The value. Raises `InputError` unless it is a JSON object."""
     if not isinstance(value, dict):
-        raise InputError(f"{path}: {key} is not a JSON object of special tokens by id. Fetch the tokenizer again.")
+        raise InputError(f"{path}: {key} is not a JSON object; expected special tokens by id. Fetch the tokenizer again.")
     return value
