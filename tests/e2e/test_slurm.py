@@ -198,7 +198,7 @@ def test_a_cancelled_job_is_gone_and_two_runs_share_the_next(first: Orchestrator
         flows = [untrained.start("run", "tiny", *more, **addresses) for more in ((), ("--set", "publish.title=Another"))]
         outputs = [flow.communicate(timeout=900)[0] for flow in flows]
     assert [flow.returncode for flow in flows] == [0, 0], "\n\n".join(outputs)
-    assert sum("going on from step-" in output for output in outputs) == 1, "\n\n".join(outputs)
+    assert sum("resuming from step-" in output for output in outputs) == 1, "\n\n".join(outputs)
     assert [job.state for job in untrained.jobs("train")] == [State.CANCELLED, State.CANCELLED, State.COMPLETED]
     assert [job.state for job in untrained.jobs("evaluate")] == [State.COMPLETED]
     for workspace in untrained.workspaces:
