@@ -109,10 +109,10 @@ class PackedTraining:
 
     def sample(self, number: int) -> Sample:
         """One sample, looked up."""
-        shards, seat = self.trace.shards, self.plan.position_of(number)
+        shards, slot = self.trace.shards, self.plan.position_of(number)
         place, tokens = shards.place(number), shards.sample(number)
         return Sample(
-            seat.rank, seat.position, number, shards.index.sources[place.source].text, place.epoch, place.window, len(tokens),
+            slot.rank, slot.position, number, shards.index.sources[place.source].text, place.epoch, place.window, len(tokens),
             self.trace.spans(number), self.tokenizer.decode(tokens[:TEXT_TOKENS].tolist()),
         )
 
@@ -127,9 +127,9 @@ class PackedTraining:
         for _, each in packed:
             source = self.trace.shards.index.sources[each.source].text
             for sighting in self.trace.sightings(each, samples):
-                seat = self.plan.position_of(sighting.sample)
-                if (step := step_at(seat.batch, self.skipped)) is not None:
-                    seen.append(DocumentSighting(step, seat.rank, seat.position, sighting.sample, source, sighting.epoch,
+                slot = self.plan.position_of(sighting.sample)
+                if (step := step_at(slot.batch, self.skipped)) is not None:
+                    seen.append(DocumentSighting(step, slot.rank, slot.position, sighting.sample, source, sighting.epoch,
                                      sighting.first, sighting.tokens))
         seen.sort(key=lambda each: (each.step, each.sample))
         return Findings(self.run, self.stage, packed[0][0], packed[0][1].tokens, self.steps, seen)

@@ -32,7 +32,7 @@ def clean_corpus(context: Context, cleaner: PageFilter, sources: Path, output: P
     )  # fmt: skip
     request.write()
     if filtered := len(list(request.filtered.glob("[0-9]*.jsonl"))):
-        context.journal.say(f"going on, {filtered:,} parts of the pages are filtered")
+        context.journal.say(f"resuming, {filtered:,} parts of the pages are filtered")
     run_ranks(request, context, context.site.clean_processes)
     link_files(request.result / "output", output)
     report = CleanReport.model_validate_json((request.result / "report.json").read_bytes())

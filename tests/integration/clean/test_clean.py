@@ -123,7 +123,7 @@ def test_after_a_killed_rank_another_number_of_ranks_goes_on_and_filters_nothing
     shutil.copytree(first / "scratch", marked / "scratch")
     _, same, journal = cleaning.clean(collected, first, RanksHere(), workers=2)
     assert digest_folder(same) == cleaned
-    assert f"going on, {len(made)} parts of the pages are filtered" in journal.lines
+    assert f"resuming, {len(made)} parts of the pages are filtered" in journal.lines
 
     words = {mark(marked / path.relative_to(first)) for path in made}
     _, other, _ = cleaning.clean(collected, marked, ranks_of(marked), ranks=2)
