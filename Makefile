@@ -1,4 +1,4 @@
-# setup · smoke · test · check · bench-NAME · ui · cluster · cluster-stop        (check + test = what CI runs)
+# setup · smoke · test-quick · test · test-long · check · bench-NAME · ui · cluster · cluster-stop        (check + test = what CI runs)
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -7,7 +7,7 @@ SITE ?= local
 UNIT_WORKERS := -n 2
 WORKERS := -n 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-.PHONY: setup smoke test test-unit check docs ui cluster cluster-stop lock
+.PHONY: setup smoke test test-unit test-quick test-long check docs ui cluster cluster-stop lock
 
 setup: $(VENV)/.ready
 
@@ -50,12 +50,20 @@ bench-%: setup
 docs: setup
 	@$(PYTHON) -m docs.generate
 
+# while working
+test-quick: setup
+	$(VENV)/bin/pytest $(UNIT_WORKERS) -m quick tests
+
 test-unit: setup
-	$(VENV)/bin/pytest $(UNIT_WORKERS) tests/unit
+	$(VENV)/bin/pytest $(UNIT_WORKERS) -m "not long" tests/unit
 
 # the longest first, so that all end together; one worker more than cores, for what runs on Slurm waits half of the time
 test: test-unit
-	$(VENV)/bin/pytest $(WORKERS) --no-loadscope-reorder tests/e2e tests/integration
+	$(VENV)/bin/pytest $(WORKERS) --no-loadscope-reorder -m "not long" tests/e2e tests/integration
+
+# at night; SHARD=K/N: the Kth of N parts, as .github/workflows/nightly.yml has them on four machines
+test-long: setup
+	$(VENV)/bin/pytest $(WORKERS) --no-loadscope-reorder -m long $(if $(SHARD),--shard $(SHARD)) tests/e2e tests/integration
 
 # rewrites the lock; needs uv, which resolves this list in seconds where pip does not finish
 lock:

@@ -1,1 +1,1 @@
-"""Speed and scale, each against a named peer in the same run; never timed tests. `make bench-NAME` runs one."""
+"""Benchmarks of speed and scale, each against a named peer in the same run; no test is timed. `make bench-NAME` runs one."""

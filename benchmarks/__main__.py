@@ -1,7 +1,8 @@
-"""A benchmark's name in, its figures out: what `make bench-NAME` calls. A mistake is one message, as in `martlet` itself.
+"""Runs a benchmark by its name and prints its figures: what `make bench-NAME` calls.
 
-A benchmark is a module with `figures`, which yields a dictionary a figure, or a table as text. Standard output holds these
-alone, as JSON lines and tables; whatever else a benchmark prints goes to standard error. Exit code 1 where a `pass` is false.
+A benchmark is a module with `figures`, which yields a dictionary for each figure, or a table as text. Standard output holds
+only these, as JSON lines and tables; whatever else a benchmark prints goes to standard error. The exit code is 1 if a `pass`
+is false. A mistake gives one message, as in `martlet` itself.
 """
 
 import json
@@ -16,7 +17,7 @@ NAMES = ("again", "checkpoints", "initialisations", "pack", "plan", "smollm2", "
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the benchmark that the first argument names, with the others as its own; returns the exit code."""
+    """Runs the benchmark that the first argument names, with the other arguments; returns the exit code."""
     name, *others = arguments or [""]
     if name not in NAMES:
         sys.exit(f"error: there is no benchmark {name!r}. Name one of: {', '.join(NAMES)}.")

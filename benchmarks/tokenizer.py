@@ -1,8 +1,8 @@
-"""How fast `pack` tokenises and `expand` trains: against SentencePiece alone, on the same text in the same run.
+"""How fast `pack` tokenises and `expand` trains a vocabulary: against SentencePiece alone, on the same text in the same run.
 
-`make bench-tokenizer` prints one JSON line a figure; exit code 1 where one falls short. The tokenizer is Mistral-7B-v0.1's. The
-text is the Japanese manuals of Debian, or `MARTLET_DATA`'s (see `benchmarks.texts`); where it is shorter than 14 million
-characters it is read as often as that takes, and the line says so.
+`make bench-tokenizer` prints one JSON line for each figure; the exit code is 1 if a goal is missed. The tokenizer is that of
+Mistral-7B-v0.1. The text is the Japanese manuals of Debian, or that of `MARTLET_DATA` (see `benchmarks.texts`). If it is
+shorter than 14 million characters, training repeats it up to that length, and the line says so.
 """
 
 import io
@@ -35,7 +35,7 @@ TRAINED_PIECES, PIECES = 16_000, 42_800
 
 
 def figures() -> Iterator[dict[str, object]]:
-    """Both figures."""
+    """The figures of tokenising and training."""
     text, folder = japanese(), mistral_tokenizer()
     yield encode_figure(folder, text)
     yield train_figure(folder, text)
@@ -50,7 +50,7 @@ def mistral_tokenizer() -> Path:
 
 
 def encode_figure(folder: Path, text: Texts) -> dict[str, object]:
-    """Characters a second of `pack`'s path, documents to token shards on one process, against `encode` alone."""
+    """Characters per second of `pack`'s path, from documents to token shards in one process, against `encode` alone."""
     tokenizer = load_tokenizer(folder)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     documents = shortened(text.train, ENCODED_CHARACTERS)
@@ -109,7 +109,7 @@ def train_figure(folder: Path, text: Texts) -> dict[str, object]:
 
 
 def shortened(documents: list[str], characters: int) -> list[str]:
-    """The first documents, up to so many characters."""
+    """The first documents, until they have that many characters."""
     taken: list[str] = []
     for document in documents:
         if sum(map(len, taken)) >= characters:
@@ -119,7 +119,7 @@ def shortened(documents: list[str], characters: int) -> list[str]:
 
 
 def repeated(documents: list[str], characters: int) -> list[str]:
-    """The documents again and again, up to exactly so many characters."""
+    """The documents, repeated up to exactly that many characters."""
     taken, room = [], characters
     for document in cycle(documents):
         taken.append(document[:room])

@@ -1,8 +1,8 @@
-"""A training step of ours against a bare PyTorch loop: the smoke's model, one process, the same micro-batches, on the CPU.
+"""How fast our training step is against a bare PyTorch loop: the smoke run's model and micro-batches, one process, on the CPU.
 
-`make bench-train` prints one JSON line a figure; exit code 1 where one falls short. Both run in this process and take turns,
-step by step. The loop does what ours must: it adds gradients up over micro-batches, clips, and updates with AdamW; in bf16 it
-keeps fp32 master weights, moments and sums of gradients.
+`make bench-train` prints one JSON line for each figure; the exit code is 1 if a goal is missed. Both run in this process and
+take turns, step by step. The loop does what our step must do: it sums gradients over micro-batches, clips them, and updates
+with AdamW; in bf16 it keeps fp32 master weights, moments and sums of gradients.
 """
 
 import os
@@ -79,7 +79,7 @@ def compare(precision: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def smoke(precision: str) -> tuple[Any, Any]:
-    """The smoke's training in another precision, and its model's summary."""
+    """The smoke recipe's training in another precision, and its model's summary."""
     from components.params import load_params
     from flows.commands.plan import summaries_before
 
@@ -131,7 +131,7 @@ def loop(run: Any, precision: str) -> Callable[[int], None]:
 
 
 def add_up(weights: list[Any], masters: list[Any]) -> None:
-    """Adds the bf16 gradients to the fp32 ones, and drops them."""
+    """Adds the bf16 gradients to the fp32 ones, and clears the former."""
     for weight, master in zip(weights, masters, strict=True):
         if master.grad is None:
             master.grad = weight.grad.float()

@@ -1,10 +1,10 @@
-"""Mistral's vocabulary enlarged to 42,800 pieces on real Japanese, and everything that is promised of it, counted.
+"""Checks every promise about an expanded vocabulary: Mistral's, enlarged to 42,800 pieces on real Japanese.
 
-`make bench-vocabulary` prints one JSON line a promise; exit code 1 where one is broken. The model is left in
-`.build/vocabulary/enlarged`: look at it with `martlet tokenizer check .build/vocabulary/enlarged`. With
-`MARTLET_DATA` (see `benchmarks.texts`) the text is Aozora Bunko, which has the 3,208 kanji of Swallow's announcement, and
-the smoke's manuals; without it, manuals alone, which have fewer. A third of a manual's characters stand on lines without any
-Japanese, which no new piece makes shorter: the goal is for its Japanese lines, and whole pages are stated beside them.
+`make bench-vocabulary` prints one JSON line for each promise; the exit code is 1 if one is broken. The model is left in
+`.build/vocabulary/enlarged`: look at it with `martlet tokenizer check .build/vocabulary/enlarged`. With `MARTLET_DATA` (see
+`benchmarks.texts`) the text is Aozora Bunko, which has the 3,208 kanji of Swallow's announcement, and the smoke run's manuals;
+without it, manuals alone, which have fewer kanji. A third of a manual's characters stand on lines without any Japanese, which
+no new piece makes shorter: the goal is for the Japanese lines, and the ratio of whole pages is printed as well.
 """
 
 import os
@@ -41,12 +41,12 @@ MANUALS = ANNOUNCED | {"kanji": 1750}
 RATIO_GOAL = 0.62
 HELD_OUT, PAGES = "Japanese lines, held out: ", "Japanese pages, held out: "
 MOSTLY = 0.5
-"""Of a line's characters, those that must be Japanese."""
+"""The share of a line's characters that must be Japanese."""
 FUZZED, AT_ONCE = 100_000, 50
 
 
 def figures() -> Iterator[dict[str, Any]]:
-    """Builds the vocabulary anew; what was found."""
+    """Builds the vocabulary anew; gives what was found for each promise."""
     ja, en = (japanese(), smoke()) if os.environ.get("MARTLET_DATA") else (japanese(),), english()
     targets = ANNOUNCED if len(ja) > 1 else MANUALS
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -73,7 +73,7 @@ def figures() -> Iterator[dict[str, Any]]:
 
 
 def write_base(folder: Path) -> Path:
-    """Mistral's tokenizer on a model that is small but for its vocabulary."""
+    """Writes Mistral's tokenizer with a model that is small except for its vocabulary."""
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
@@ -89,7 +89,7 @@ def write_base(folder: Path) -> Path:
 
 
 def checked(base: Path, ja: tuple[Texts, ...], en: Texts) -> Check:
-    """The check of the enlarged folder, over all the text there is."""
+    """Checks the enlarged folder on all the text."""
     library = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     domains = {
         "Japanese, trained on": [text for each in ja for text in each.train],
@@ -104,11 +104,11 @@ def checked(base: Path, ja: tuple[Texts, ...], en: Texts) -> Check:
 
 
 Promise = tuple[str, Any, str, bool]
-"""Name, what was found, the goal in words, whether it is met."""
+"""The name, what was found, the goal in words, and whether it is met."""
 
 
 def vocabulary_promises(check: Check, targets: dict[str, int]) -> list[Promise]:
-    """Sizes, characters and reach."""
+    """The promises about sizes, characters and reach."""
     before, after = check.characters_before, check.characters_after.in_pieces
     assert before
     assert check.reach_new
@@ -122,7 +122,7 @@ def vocabulary_promises(check: Check, targets: dict[str, int]) -> list[Promise]:
 
 
 def text_promises(check: Check) -> list[Promise]:
-    """Tokens per character, lines left alone, round trips and agreement over every line."""
+    """The promises about tokens per character, unchanged lines, round trips and agreement over every line."""
     domains = {domain.name: domain for domain in check.domains}
     promises: list[Promise] = [
         (f"tokens-ratio, {name}", domain.ratio, f"<= {RATIO_GOAL}", (domain.ratio or 1) <= RATIO_GOAL)
@@ -149,7 +149,7 @@ def japanese_lines(texts: list[str]) -> Iterator[str]:
 
 
 def string_promises(check: Check) -> list[Promise]:
-    """Round trips and agreement over random strings: the check's own, and hypothesis's."""
+    """The promises about round trips and agreement over random strings: the check's own, and hypothesis's."""
     assert check.fuzz
     lost, different = check.fuzz.round_trip.failures, sum(each.different for each in check.fuzz.agreements)
     found = hypothesis_differences(FOLDER / "enlarged")
@@ -160,7 +160,7 @@ def string_promises(check: Check) -> list[Promise]:
 
 
 def hypothesis_differences(folder: Path) -> tuple[int, int]:
-    """Of 100,000 strings by hypothesis: how many change on the round trip, or split differently in tokenizer.json."""
+    """Of 100,000 strings by hypothesis, how many change on the round trip or are split differently by tokenizer.json."""
     from tokenizers import Tokenizer
 
     slow, fast = load_tokenizer(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -1,1 +1,1 @@
-"""The stages of the line: one folder a stage, one file an alternative."""
+"""The stages of the line: one folder per stage, one file per alternative."""

@@ -1,7 +1,7 @@
-"""The door: `python -m components STAGE name=path … output=path record=path` in, one stage's output and record out.
+"""The door runs one stage: `python -m components STAGE name=path … output=path record=path` leaves its output and record.
 
-Only this file imports both the components and the services. DVC calls it; a person may too. The output appears under its
-name only when it is whole. Exit code 1 and one message on standard error for anything a user can mend.
+DVC calls it; a person may too. The output appears under its name only when it is whole. Anything that a user can mend ends
+in exit code 1 and one message on standard error.
 """
 
 import inspect

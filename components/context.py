@@ -1,4 +1,4 @@
-"""The services that a stage's component may call, made as the site and the settings have them."""
+"""Builds the services that a stage's component may call, as the site and the settings describe them."""
 
 from pathlib import Path
 
@@ -17,11 +17,14 @@ from infra.site_scheduler import scheduler_of
 from infra.sites import load_site
 
 JOURNAL = Path("journal")
-"""Of the workspace, which is the current folder."""
+"""The journal of the workspace, which is the current folder."""
 
 
 def build_context(settings: Settings, stage: str, mark: str, candidates: tuple[Path, ...] = ()) -> Context:
-    """With processes of this machine; `mark` is the stage's fingerprint, `candidates` are as `Context` has them."""
+    """A context whose launcher starts processes on this machine.
+
+    `mark` is the stage's fingerprint; `candidates` are the context's `warm_start_candidates`.
+    """
     site = load_site(settings.site)
     return Context(
         site=site,
@@ -38,7 +41,7 @@ def build_context(settings: Settings, stage: str, mark: str, candidates: tuple[P
 
 
 def batch_launcher(settings: Settings, stage: str, context: Context) -> Launcher | None:
-    """What runs this stage's processes as a job; None where the site runs it on this machine."""
+    """The launcher that runs this stage's processes as a job; None if the site runs the stage on this machine."""
     scheduler = scheduler_of(settings)
     if scheduler is None or stage not in scheduler.site.stages:
         return None

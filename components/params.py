@@ -1,7 +1,7 @@
 """The registry: which alternatives each stage has. One file and one line here add another.
 
-`params.yaml` in, `Params` out. Section, stage, folder and union carry the same name; `pack_base` and `train_base` are the
-same stages a second time, for the base model that the line starts from.
+It reads `params.yaml` into `Params`. Section, stage, folder and union carry the same name; `pack_base` and `train_base` are
+the same stages a second time, for the base model that the line starts from.
 """
 
 import json
@@ -77,7 +77,7 @@ def preflight(params: Params) -> list[str]:
 def component_of(params: Params, section: str) -> Component:
     """The component that a section builds. Raises `ParameterError` for an unknown section."""
     if section not in STAGES:
-        raise ParameterError(f"{section!r} is no stage. The stages are: {', '.join(STAGES)}.")
+        raise ParameterError(f"{section!r} is not a stage. The stages are: {', '.join(STAGES)}.")
     component: Component = getattr(params, section)
     return component
 
@@ -113,7 +113,7 @@ def written_key(place: Sequence[str | int], values: object) -> Iterator[str | in
 
 
 def advice(kind: str, message: str, key: str) -> str:
-    """Pydantic's message, or a clearer one where it has a next step."""
+    """Pydantic's message, or a clearer one if there is a next step to name."""
     name = key.rsplit(".", 1)[-1]
     if kind == "extra_forbidden":
         return f"there is no such parameter; check the spelling of {name!r} or remove it"
@@ -124,7 +124,7 @@ def advice(kind: str, message: str, key: str) -> str:
 
 
 def found(item: object) -> str:
-    """What stood there, where that is short enough to help."""
+    """What was found under the key, if that is short enough to help."""
     assert isinstance(item, dict)
     value = item.get("input")
     return f" (found {value!r})" if item["type"] != "missing" and isinstance(value, str | int | float | bool) else ""

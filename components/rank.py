@@ -1,7 +1,7 @@
-"""`python -m components.rank REQUEST`: one rank of a cleaning, whichever cleaner it is.
+"""Runs one rank of a cleaning, whichever cleaner it is: `python -m components.rank REQUEST`.
 
-It stands beside the door, above the stages, because it builds the cleaner from the registry: a new cleaner is one file and its
-line in `components/params.py`, on a cluster too.
+It stands next to the door, above the stages, because it builds the cleaner from the registry: a new cleaner is one file and
+its line in `components/params.py`, on a cluster too.
 """
 
 import sys
@@ -21,7 +21,7 @@ def work(request: FilterRequest, rank: Rank) -> Outcome | None:
     """Filters this rank's slice of the pages, unless all is done."""
     if request.is_done():
         return Outcome(finished=True, signal=None) if rank.place.rank == 0 else None
-    # these take a second, in which a signal may come
+    # these imports take a second, in which a signal may come
     from components.clean.contract import Cleaner
     from components.clean.engine.rank import filter_pages
     from components.params import build_component

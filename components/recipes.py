@@ -1,9 +1,10 @@
-"""A parameter file in, its whole parameters out: a file of `recipes/` is composed of others, any other stands for itself.
+"""Reads the whole parameters of a file: a file of `recipes/` is composed of others, any other file stands for itself.
 
 `base: NAME`, at the top of a recipe, starts from another recipe. `use: NAME`, or a list of names, in any mapping puts in the
-blocks `recipes/blocks/NAME.yaml`. What stands nearer wins: over the base the blocks, in their order, and over them the keys
-beside `use`. Mappings merge by key; everything else replaces, lists too, and so does a mapping of another `kind`, for one
-alternative's fields are not another's. A block may be a list: as an element of a list, it stands for its own elements.
+blocks `recipes/blocks/NAME.yaml`. What stands nearer wins: the blocks, in their order, win over the base, and the keys next
+to `use` win over the blocks. Mappings merge by key. Everything else replaces, lists included, and so does a mapping of
+another `kind`, because one alternative's fields are not another's. A block may be a list: as an element of a list, it stands
+for its own elements.
 """
 
 import re
@@ -17,17 +18,17 @@ from components.base.plain_yaml import read_yaml
 from components.errors import ParameterError
 
 EXPERIMENT = "params"
-"""The name of `params.yaml` where recipes are named; no recipe may take it."""
+"""The name of `params.yaml` among the names of recipes; no recipe may take it."""
 FOLDER = "recipes"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Read = Callable[[str], bytes | None]
-"""A file's bytes by its path, of a folder or of a commit; None where it is not there."""
+"""Returns a file's bytes by its path, in a folder or in a commit; None if there is no such file."""
 
 
 @dataclass(frozen=True)
 class WholeParameters:
-    """Sections with everything put in, not validated yet, and the files that they stand in, the one asked for first."""
+    """Sections with everything put in, not validated yet, and the files that they come from, the one asked for first."""
 
     values: dict[str, Any]
     files: tuple[str, ...]
@@ -155,7 +156,7 @@ class Resolver:
 
 
 def merged(below: Any, above: Any) -> Any:
-    """`above` over `below`: by key where both are mappings, and not of two kinds."""
+    """`above` over `below`: by key if both are mappings and not of two kinds."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
     if "kind" in below and above.get("kind", below["kind"]) != below["kind"]:
@@ -169,19 +170,19 @@ def sections(text: bytes, place: Place) -> dict[str, Any]:
 
 
 def parse(text: bytes, place: Place) -> Any:
-    """YAML, parsed. Raises `ParameterError` where it is none."""
+    """The parsed YAML. Raises `ParameterError` if the text is not YAML."""
     return read_yaml(text, place.files[-1])
 
 
 def mapping_of(value: Any, place: Place) -> dict[str, Any]:
-    """The value. Raises `ParameterError` where it is no mapping."""
+    """The value itself. Raises `ParameterError` if it is not a mapping."""
     if not isinstance(value, dict):
         raise place.error("holds no sections. Start from a file of recipes/.")
     return value
 
 
 def refuse_composition(value: Any, place: Place) -> None:
-    """Raises `ParameterError` where a file that stands for itself says `base` or `use`."""
+    """Raises `ParameterError` if a file that stands for itself says `base` or `use`."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         if key == "use" or (key == "base" and not place.key):
             raise place.below(key).error(

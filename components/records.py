@@ -23,7 +23,7 @@ class Artifact(BaseModel):
 
 
 class Record(BaseModel):
-    """Written by the door beside every output; restored from the cache together with it."""
+    """Written by the door next to every output; restored from the cache together with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class Record(BaseModel):
     report: dict[str, Any]
     headline: str
     usage: Usage | None = None
-    """What its jobs took on a cluster; None: it had none. Records from before there were jobs do not name it."""
+    """What the stage's jobs took on a cluster; None if it had none. Records from before there were jobs do not name it."""
 
     def write(self, folder: Path) -> None:
         """Writes `record.json` into the folder."""
@@ -53,7 +53,7 @@ class Record(BaseModel):
 
 
 def read_record(folder: Path) -> Record:
-    """The record of one stage. Raises `InputError` where it is absent or was written by another version."""
+    """The record of one stage. Raises `InputError` if it is absent or was written by another version."""
     path = folder / "record.json"
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""A stage's call as a file in, its result in the scratch folder out: `python -m components.stage_job FILE`, in a job.
+"""Runs one stage in a job: `python -m components.stage_job FILE` reads its call and leaves the result in the scratch folder.
 
-The door writes the file, on the machine that the flow runs on; the job carries it out on one of the cluster's nodes, in the
-same workspace; the door takes the result. What a job leaves behind survives the door, and is taken by the next one.
+The door writes the file on the machine that the flow runs on. The job carries the call out on one of the cluster's nodes, in
+the same workspace, and the door takes the result. A job's result survives the door: if the door dies, the next one takes it.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from components.ranks.outcome import raise_refusal, write_refusal
 from infra.settings import Settings
 
 REFUSAL = "refusal.json"
-"""Beside the call: the error of a component that a person can mend (`components.ranks.outcome`)."""
+"""Next to the call's file: the error of a component that a person can mend (`components.ranks.outcome`)."""
 
 
 class StageCall(Fields):
@@ -47,14 +47,14 @@ def carry_out(component: Component, context: Context, call: StageCall) -> Answer
 
 
 def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer:
-    """Has a job carry it out, unless one did before, and puts its output in place.
+    """Has a job carry the call out, unless one did before, and puts its output in place.
 
     Raises the component's own error, or `WorkerFailed` if the job ended otherwise.
     """
     folder = context.scratch / "door"  # apart from the component's own files
     result, call_file = folder / "result", folder / "call.json"
     if not result.exists():
-        # inputs stay relative to the workspace, which the job works in too: messages name them as they do here
+        # inputs stay relative to the workspace, which the job works in too: its messages name them the same way
         write_text(call_file, call.model_copy(update={"output": result}).model_dump_json(indent=2))
         refusal = folder / REFUSAL
         refusal.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    # it warns of the time limit; nothing could be saved for later, and what is left of the time may do
+    # the signal warns of the time limit; nothing could be saved for later, and the time that is left may suffice
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
         main(Path(sys.argv[1]))

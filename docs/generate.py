@@ -1,4 +1,4 @@
-"""The code in, `docs/reference/` out: `make docs`. A test says when the pages are out of date."""
+"""Writes `docs/reference/` from the code (`make docs`). A test says when the pages are out of date."""
 
 import ast
 import inspect
@@ -68,7 +68,7 @@ def name_of(model: type[BaseModel]) -> str:
 
 
 def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """What stands in quotes below a field, by its name; pydantic could read it too, but at every import."""
+    """The docstring below each field, by the field's name; pydantic could read it too, but would at every import."""
     found: dict[str, str] = {}
     for owner in reversed([c for c in model.__mro__ if c.__module__.startswith("components.")]):
         body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body  # type: ignore[attr-defined]
@@ -85,7 +85,7 @@ def field_row(name: str, field: FieldInfo, words: str) -> str:
 
 
 def limit_words(limit: Any) -> str:
-    """A constraint, as one writes it."""
+    """A constraint, in the usual notation."""
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length ≥", "pattern": "matches"}
     return ", ".join(f"{sign} `{getattr(limit, key)}`" for key, sign in signs.items() if getattr(limit, key, None) is not None)
 

@@ -1,7 +1,7 @@
-"""What stages say in, artifacts on Prefect's page out: by a thread of its own, which knows the newest word of each alone.
+"""Shows what stages say as artifacts on Prefect's page: a thread of its own sends the newest state of each artifact.
 
-Nobody waits for Prefect here: where the server is away or hangs, words replace each other, and the newest arrive when it is
-back. What is still unsent when the run ends is given a few seconds, and is then lost: it is a view, and no result.
+Nobody waits for Prefect here: while the server is away or hangs, newer states replace older ones, and the newest arrive when it
+is back. What is still unsent when the run ends is given a few seconds, and is then lost: it is a view, not a result.
 """
 
 import contextvars
@@ -27,14 +27,14 @@ from infra.journal import JOB_MARK
 INTERVAL_SECONDS = 5.0
 LONGEST_INTERVAL_SECONDS = 60.0
 PART_OF_AGE = 0.01
-"""The older a run, the rarer its updates: Prefect keeps an event for each, and a training takes days."""
+"""The older a run, the rarer its updates: Prefect keeps an event for each update, and a training takes days."""
 LAST_SECONDS = 10.0
-"""For what is unsent at the end."""
+"""How long the end of a run waits for what is still unsent."""
 
 
 @dataclass(frozen=True)
 class PageArtifact:
-    """One artifact as it should be."""
+    """One artifact as it should appear on the page."""
 
     key: str
     kind: Literal["progress", "markdown"]
@@ -46,23 +46,23 @@ class PageArtifact:
 
 
 Put = Callable[[PageArtifact, UUID | None], UUID]
-"""Creates an artifact, or updates the one of that id; returns its id. May take its time, and may fail."""
+"""Creates an artifact, or updates the one of that id; returns its id. May be slow, and may fail."""
 
 
 @dataclass
 class StagePage:
-    """What is known of the stage that runs."""
+    """What is known of the stage that is running."""
 
     stage: str
     task_run: UUID | None
     text: str = ""
     percent: float | None = None
     job: list[str] = field(default_factory=list)
-    """What its jobs came to, newest last."""
+    """The states of its jobs, newest last."""
     folder: str = ""
-    """Where its job's logs are."""
+    """The folder of its job's logs."""
     script: str = ""
-    """The name of its job's script there."""
+    """The name of its job's script in that folder."""
 
 
 class PrefectArtifacts:
@@ -87,7 +87,7 @@ class PrefectArtifacts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Gives what is unsent a last moment; a thread that hangs then ends with the process."""
+        """Gives what is unsent a last moment; a thread that still hangs then ends with the process."""
         with self._changed:
             self._ends = True
             self._changed.notify()
@@ -98,7 +98,7 @@ class PrefectArtifacts:
         self.page = StagePage(stage, task_run)
 
     def line(self, text: str) -> None:
-        """Notes what a line of the stage says of progress or of its job; others are nothing to it."""
+        """Notes what a line of the stage says about progress or about its job; ignores other lines."""
         page = self.page
         if progress := read_progress(text):
             page.percent = 100 * progress.done / max(progress.total, 1)
@@ -111,7 +111,7 @@ class PrefectArtifacts:
             self._show_job()
 
     def end(self, outcome: str, seconds: float) -> None:
-        """Closes the stage; one that said nothing has nothing to show."""
+        """Closes the stage; a stage that reported no progress has nothing to show."""
         if self.page.percent is not None:
             self.page.percent, self.page.text = 100.0, f"{self.page.text}; {outcome} ({seconds:,.1f} s)"
             self._show_progress()
@@ -121,7 +121,7 @@ class PrefectArtifacts:
         self._want(PageArtifact(key_of(key), "markdown", text, self.run, self.flow_run, task_run))
 
     def _show_progress(self) -> None:
-        """The stage's bar."""
+        """Shows the stage's progress bar."""
         page = self.page
         assert page.percent is not None
         words = ". ".join(part for part in (f"{page.stage} of {self.run}: {page.text}", self._mlflow()) if part)
@@ -129,7 +129,7 @@ class PrefectArtifacts:
         self._want(PageArtifact(key, "progress", round(page.percent, 2), words, self.flow_run, page.task_run))
 
     def _show_job(self) -> None:
-        """The page of the stage's job: what became of it, and where its files are."""
+        """Shows the page of the stage's job: its state, and where its files are."""
         page, files, mlflow = self.page, self.page.folder, self._mlflow()
         lines = [
             f"# Job of `{page.stage}`, {self.run}", "", f"**{page.job[-1]}**", "",
@@ -141,12 +141,12 @@ class PrefectArtifacts:
         self.markdown(f"{self.run}-{page.stage}-job", "\n".join(lines) + "\n", page.task_run)
 
     def _mlflow(self) -> str:
-        """A link to the run's page in MLflow, where it has one."""
+        """A link to the run's page in MLflow, if it has one."""
         path = self.journal / "mlflow_page"
         return f"[MLflow]({path.read_text(encoding='utf-8').strip()})" if path.exists() else ""
 
     def _want(self, artifact: PageArtifact) -> None:
-        """Replaces what was wanted of this artifact before. Never waits for a request."""
+        """Replaces an unsent older state of this artifact. Never waits for a request."""
         with self._changed:
             self._wanted[artifact.key] = artifact
             self._changed.notify()
@@ -158,7 +158,7 @@ class PrefectArtifacts:
                 self._send(artifact)
 
     def _next(self) -> list[PageArtifact]:
-        """Waits until something is wanted and it is time for it; [] when the run has ended and nothing is."""
+        """Waits until there is something to send and it is time to; [] when the run has ended and nothing is unsent."""
         with self._changed:
             self._changed.wait_for(lambda: self._wanted or self._ends)
             self._changed.wait_for(lambda: self._ends, max(self._due - time.monotonic(), 0))
@@ -168,22 +168,22 @@ class PrefectArtifacts:
         return list(wanted.values())
 
     def _send(self, artifact: PageArtifact) -> None:
-        """Sends one; where that fails, it is wanted again, unless a newer one is by now, or the run has ended."""
+        """Sends one artifact; if that fails, it stays to be sent, unless a newer state does, or the run has ended."""
         try:
             self._ids[artifact.key] = self.put(artifact, self._ids.get(artifact.key))
-        except Exception:  # noqa: BLE001  (whatever ails Prefect is no matter of the run's)
+        except Exception:  # noqa: BLE001  (no failure of Prefect's may stop the run)
             with self._changed:
                 if not self._ends:
                     self._wanted.setdefault(artifact.key, artifact)
 
 
 def key_of(name: str) -> str:
-    """As Prefect wants it: lower-case letters, digits and dashes."""
+    """An artifact's key as Prefect wants it: lower-case letters, digits and dashes."""
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def put_artifact(artifact: PageArtifact, known: UUID | None) -> UUID:
-    """Asks the Prefect server; raises whatever its client raises. One that was removed over there is made again."""
+    """Sends an artifact to the Prefect server; raises what its client raises. A removed artifact is created again."""
     with get_client(sync_client=True) as client:
         if known is not None:
             try:

@@ -1,6 +1,6 @@
-"""A flow run of a shell in, an end like Ctrl-C's out when somebody cancels it on Prefect's page.
+"""Ends a flow run that a shell started, as Ctrl-C would, when somebody cancels it on Prefect's page.
 
-A worker ends the flow runs that it started; of those that a shell started, nobody would.
+A worker ends the flow runs that it started itself; nobody else would end those that a shell started.
 """
 
 import os
@@ -18,7 +18,7 @@ POLL_SECONDS = 2.0
 
 
 def is_cancelled(flow_run: UUID) -> bool:
-    """Whether Prefect has it as cancelled, or about to be; False where Prefect does not answer."""
+    """Whether Prefect says that the flow run is cancelled or about to be; False if Prefect does not answer."""
     try:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(flow_run).state
@@ -28,18 +28,18 @@ def is_cancelled(flow_run: UUID) -> bool:
 
 
 class CancellationWatch:
-    """One flow run of this process, in Prefect's hooks."""
+    """Watches one flow run of this process; its methods are hooks for Prefect."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
         self.seen = False
 
     def begin(self, flow: "Flow[..., Any]", flow_run: FlowRun, state: State) -> None:  # noqa: ARG002  (Prefect names them)
-        """Watches, as soon as the flow runs."""
+        """Starts to watch, as soon as the flow runs."""
         threading.Thread(target=self._watch, args=[flow_run.id], daemon=True).start()
 
     def _watch(self, flow_run: UUID) -> None:
-        """Interrupts the main thread once; where Ctrl-C is ignored, as in the background of a script, by SIGTERM."""
+        """Interrupts the main thread once; by SIGTERM if Ctrl-C is ignored, as in the background of a script."""
         while not self.over.wait(POLL_SECONDS):
             if is_cancelled(flow_run):
                 self.seen = True
@@ -48,7 +48,7 @@ class CancellationWatch:
                 return
 
     def end(self, flow: "Flow[..., Any]", flow_run: FlowRun, state: State) -> None:  # noqa: ARG002  (Prefect names them)
-        """Says that it was cancelled, where Prefect has seen an interrupted flow."""
+        """Sets the state to cancelled if this watch interrupted the flow, which Prefect takes for a crash."""
         if self.seen:
             with get_client(sync_client=True) as client:
                 client.set_flow_run_state(flow_run.id, Cancelled(), force=True)

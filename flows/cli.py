@@ -115,7 +115,7 @@ def check(
     output: Annotated[Path | None, typer.Option(help="a folder for check.json, check.md and check.png")] = None,
     limit: Annotated[int, typer.Option(min=1, help="characters of each text")] = 2_000_000,
 ) -> None:
-    """Measure a tokenizer, compare it with its base, and say whether it can be trusted: exit code 1 where it cannot."""
+    """Measure a tokenizer, compare it with its base, and say whether it can be trusted: exit code 1 if it cannot."""
     from flows.commands.tokenizers import TokenizerCheckRequest, check_tokenizer_folder
 
     if not check_tokenizer_folder(TokenizerCheckRequest(path, base, text, fuzz, output, limit)):
@@ -123,7 +123,7 @@ def check(
 
 
 def main() -> None:
-    """Entry point: one message and exit code 1 for what a user can mend, 130 for Ctrl-C."""
+    """Entry point: one message and exit code 1 for errors that a user can repair, 130 for Ctrl-C."""
     from components.errors import MartletError
 
     try:
@@ -145,7 +145,7 @@ def main() -> None:
 
 
 def interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: Prefect stumbles over itself where it comes between two tasks."""
+    """Whether Ctrl-C caused an error: if it comes between two tasks, Prefect raises errors of its own."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

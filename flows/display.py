@@ -1,4 +1,4 @@
-"""The lines of a stage in, a bar on a terminal or plain lines in a log out."""
+"""Shows the lines of a stage: as a bar on a terminal, or as plain lines in a log."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ class Display:
         self.printed = 0.0
 
     def __enter__(self) -> "Display":
-        """Starts the bar where there is a terminal."""
+        """Starts the bar if there is a terminal."""
         if sys.stdout.isatty():
             stage, text = TextColumn("{task.description:>10}"), TextColumn("{task.fields[text]}")
             self.bar = Progress(stage, BarColumn(), text, TimeElapsedColumn(), console=self.console, transient=True)
@@ -32,7 +32,7 @@ class Display:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self.bar is not None:
             self.bar.stop()
 
@@ -45,7 +45,7 @@ class Display:
             self.task = self.bar.add_task(stage, total=None, text="")
 
     def line(self, stage: str, text: str) -> None:
-        """Shows one line of a stage. What marks a job's state was said in plain words."""
+        """Shows one line of a stage. A marked line about a job's state is skipped: a plain line has said the same."""
         if text.startswith(JOB_MARK):
             return
         step = read_progress(text)

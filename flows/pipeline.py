@@ -1,4 +1,4 @@
-"""DVC's answer to "is it done?", asked inside this process; and the child that reproduces one stage."""
+"""Asks DVC inside this process which stages are done, and reproduces one stage in a child process."""
 
 import logging
 import os
@@ -32,11 +32,11 @@ class StageResult(BaseModel):
 
 
 class StageFailed(MartletError):
-    """A stage ended badly; carries its own message."""
+    """A stage ended badly; the message is the stage's own."""
 
 
 def quiet_dvc() -> None:
-    """No telemetry, no update check: set before DVC is imported."""
+    """Switches off DVC's telemetry and update check; to be called before DVC is imported."""
     os.environ["DVC_NO_ANALYTICS"] = "1"
 
 
@@ -47,20 +47,20 @@ class Pipeline:
         quiet_dvc()
         from dvc.repo import Repo
 
-        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # switches its bars off too: the terminal has one
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # this also switches off its progress bars: the terminal has ours
         self.repo = Repo(str(workspace.path))
         remove_torn_files(self.repo)
 
     def unchanged(self, stage: str) -> bool:
-        """True where `dvc.lock` and the files agree for this stage: nothing to do."""
+        """True if `dvc.lock` and the files agree for this stage: nothing to do."""
         return not self.repo.status([stage])
 
     def changed(self) -> set[str]:
         """The stages that have something to do, as far as is known before any of them runs."""
-        return {address.rpartition(":")[2] for address in self.repo.status()}  # with the path of dvc.yaml, from elsewhere
+        return {address.rpartition(":")[2] for address in self.repo.status()}  # after the path of dvc.yaml, from elsewhere
 
     def push(self) -> int:
-        """Copies what the remote lacks, the run cache too; returns how many files."""
+        """Copies what the remote lacks, including the run cache; returns how many files."""
         return int(self.repo.push(run_cache=True))
 
     def close(self) -> None:
@@ -91,20 +91,20 @@ def stage_environment(workspace: Workspace, flow_run: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Listener:
-    """What a running stage is to its flow."""
+    """How a flow listens to a running stage."""
 
     line: Callable[[str], None]
     """Gets each line that the stage prints."""
     is_wanted: Callable[[BaseException], bool]
-    """Whether a person wanted what interrupted the flow: then the stage's jobs on a cluster are to end too."""
+    """Whether a person wanted the interruption of the flow: then the stage's jobs on a cluster must end too."""
 
 
 def run_stage(
     workspace: Workspace, stage: str, environment: dict[str, str], lock: int, listener: Listener
 ) -> StageResult:
-    """Reproduces one stage in a child process, handing on each line it prints; takes the child's group along on the way out.
+    """Reproduces one stage in a child process, passing on each line that it prints; if interrupted, ends the child's group.
 
-    The child holds `lock` too. Raises `StageFailed` with the stage's own message, and whatever interrupted this process.
+    The child holds `lock` too. Raises `StageFailed` with the stage's own message, or what interrupted this process.
     """
     cancelled = workspace.journal / f"{stage}.cancelled"
     cancelled.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def run_stage(
 def stop(child: "subprocess.Popen[str]") -> None:
     """Terminates the child's whole group: first with a chance to checkpoint, then for good."""
     try:
-        child.terminate()  # it hands SIGTERM on to its group
+        child.terminate()  # it passes SIGTERM on to its group
         child.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)

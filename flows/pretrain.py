@@ -1,4 +1,4 @@
-"""The line as a Prefect flow: a request in, every stage reproduced in its own workspace, a sealed run out."""
+"""The Prefect flow of the whole line: reproduces every stage of a request in the run's own workspace, and seals the run."""
 
 import time
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class PretrainRun:
 
 
 def run_name() -> str:
-    """The run's id, which is the join key everywhere; the recipe's name where the request describes no run."""
+    """The run's id, which is the join key everywhere; the recipe's name if the request does not describe a run."""
     request = Request.model_validate(runtime.flow_run.parameters["request"])
     try:
         settings, root = find_clone(Path.cwd())
@@ -52,7 +52,7 @@ def run_name() -> str:
 
 @flow(name="pretrain", flow_run_name=run_name, validate_parameters=True)
 def pretrain(request: Request) -> Summary:
-    """Runs the line from source to release; the same request again goes on where it stopped, or does nothing."""
+    """Runs the line from source to release; the same request again resumes where it stopped, or does nothing."""
     with opened(request) as run:
         for stage in STAGES:
             reproduce.with_options(name=stage, task_run_name=stage)(run, stage)
@@ -97,7 +97,7 @@ def show_pages(run: PretrainRun, stage: str) -> None:
 
 @contextmanager
 def opened(request: Request) -> Iterator[PretrainRun]:
-    """The run's workspace, locked, with its one MLflow run followed by its one writer."""
+    """The run's workspace, locked, while one writer mirrors it in one MLflow run."""
     settings, root = find_clone(Path.cwd())
     workspace = plan_workspace(request, root, settings)
     refuse_preflight(workspace)
@@ -114,7 +114,7 @@ def opened(request: Request) -> Iterator[PretrainRun]:
 
 
 def finish(run: PretrainRun) -> Summary:
-    """Copies the results to the remote, seals the run and says what came of it."""
+    """Copies the results to the remote, seals the run and returns its summary."""
     run.pipeline.push()
     run.pipeline.close()
     summary = summarise(run.workspace, run.results, time.monotonic() - run.started, tag="")

@@ -1,4 +1,4 @@
-"""What a person may ask for: `params.yaml` or a recipe, a git reference and typed overrides; the form is made from it."""
+"""What a person may ask for: `params.yaml` or a recipe, a git reference and typed overrides; the form is made from this."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -20,13 +20,13 @@ Count = Annotated[int, Field(gt=0, le=10_000_000)]
 
 
 class Form(BaseModel):
-    """Nothing unknown is accepted: a misspelt key is refused when the form is sent."""
+    """The base of the form's parts. Unknown keys are not accepted: a misspelt key is refused when the form is sent."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class TrainOverrides(Form):
-    """What people change most about training; empty means: as the recipe says."""
+    """What people change most often about training; empty means: as the recipe says."""
 
     learning_rate: Rate | None = Field(None, description="peak learning rate of AdamW")
     minimum_learning_rate: Rate | None = Field(None, description="where the cosine ends")
@@ -67,7 +67,10 @@ class Request(Form):
 
 
 def parameters_of(request: Request, read: Read) -> Params:
-    """What is asked for, from the files that `read` has, whole and validated. Raises `ParameterError` naming file and key."""
+    """The parameters that are asked for, from the files that `read` reads, whole and validated.
+
+    Raises `ParameterError` naming file and key.
+    """
     if request.recipe == EXPERIMENT and read(f"recipes/{EXPERIMENT}.yaml") is not None:
         raise ParameterError(f"recipes/{EXPERIMENT}.yaml: {EXPERIMENT!r} names the params.yaml at the top. Rename this recipe.")
     found = resolve_parameter_file(request.file, read)
@@ -87,7 +90,7 @@ def resolve_parameters(recipe: dict[str, Any], request: Request, where: str) -> 
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> None:
-    """Sets one existing key by its dotted path. Raises `ParameterError` naming the nearest keys that there are."""
+    """Sets one existing key by its dotted path. Raises `ParameterError` naming the keys that exist there."""
     *parents, last = path.split(".")
     node: Any = values
     for depth, part in enumerate(parents):
@@ -100,7 +103,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
 
 
 def child(node: Any, part: str, path: str) -> Any:
-    """What stands below `part`. Raises `ParameterError` where nothing does."""
+    """The value below `part`. Raises `ParameterError` if there is none."""
     if isinstance(node, list) and part.isdigit() and int(part) < len(node):
         return node[int(part)]
     if isinstance(node, dict) and key_in(node, part) is not None:

@@ -1,4 +1,4 @@
-"""A request in, the flow run in this process: against PREFECT_API_URL where one is set, else against a server of its own."""
+"""Runs the flow of a request in this process, with the Prefect server of PREFECT_API_URL, or with one of Martlet's own."""
 
 import atexit
 import contextlib
@@ -12,9 +12,9 @@ from infra.settings import Settings
 
 
 def run_flow(request: Request) -> Summary:
-    """Runs the flow. Raises what the stage raised, `ServiceError` where no Prefect server answers.
+    """Runs the flow. Raises what the stage raised, or `ServiceError` if no Prefect server answers.
 
-    Cancelled on Prefect's page, it ends as by Ctrl-C.
+    If somebody cancels the flow on Prefect's page, it ends as by Ctrl-C.
     """
     provide_server()
     from prefect.client.orchestration import get_client
@@ -38,9 +38,9 @@ def run_flow(request: Request) -> Summary:
 
 
 def provide_server() -> None:
-    """Sets the server that Prefect's client finds in its environment; to be called before prefect is imported.
+    """Puts the server's address into the environment, for Prefect's client; to be called before prefect is imported.
 
-    Our own is stopped at exit: registered first, it goes last, when Prefect has sent what it still held.
+    Our own server is stopped at exit: registered first, it ends last, when Prefect has sent what it still held.
     """
     home = Settings().home
     os.environ.update(prefect_environment(home))

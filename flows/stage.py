@@ -1,6 +1,6 @@
-"""One DVC stage in, its outcome out: `python -m flows.stage STAGE PIPE`, in the workspace, as the leader of a process group.
+"""Reproduces one DVC stage: `python -m flows.stage STAGE PIPE`, in the workspace, as the leader of a process group.
 
-DVC says by fixed log templates what it did; they are matched whole and pinned by a test.
+DVC says what it did by fixed log templates; they are matched whole, and a test pins them.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ OUTCOMES: dict[str, Outcome] = {
 }
 JOURNAL = Path("journal")
 GRACE_SECONDS = 45
-LONGEST_ERROR = 16_000  # characters: less than a pipe holds while nobody reads
+LONGEST_ERROR = 16_000  # characters: fits into a pipe even if nobody reads
 
 
 class OutcomeProbe(logging.Handler):
@@ -34,7 +34,7 @@ class OutcomeProbe(logging.Handler):
     outcome: Outcome | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Remembers the last template that decides."""
+        """Remembers the last template that says the outcome."""
         self.outcome = OUTCOMES.get(str(record.msg), self.outcome)
 
 
@@ -78,7 +78,7 @@ def reproduce(stage: str) -> tuple[Outcome | None, str]:
 
 
 def own_words(stage: str, error: BaseException) -> str:
-    """The stage's message where it left one, else DVC's, with its causes."""
+    """The stage's message if it left one, otherwise DVC's, with its causes."""
     message = JOURNAL / f"{stage}.error"
     if message.exists():
         return message.read_text(encoding="utf-8").strip()
@@ -91,7 +91,7 @@ def own_words(stage: str, error: BaseException) -> str:
 
 
 def terminate_group(_number: int, _frame: FrameType | None) -> None:
-    """Hands SIGTERM on to the whole group, so that a trainer can checkpoint; kills what is left after the grace."""
+    """Passes SIGTERM on to the whole group, so that a trainer can checkpoint; kills what is left after the grace period."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))

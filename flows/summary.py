@@ -1,4 +1,4 @@
-"""Outcomes and records in, one readable summary out: per stage what happened, seconds, and its main numbers."""
+"""Summarises a run from its outcomes and records: per stage what happened, the seconds, and the main numbers."""
 
 from pydantic import BaseModel
 
@@ -17,7 +17,7 @@ class Row(BaseModel):
     seconds: float
     headline: str
     usage: Usage | None = None
-    """What the jobs took that made its result, in whichever run; None: it had none."""
+    """What the jobs that made the stage's result used, in whichever run; None: it had none."""
 
 
 class Summary(BaseModel):
@@ -37,11 +37,11 @@ class Summary(BaseModel):
 
     @property
     def usage(self) -> Usage | None:
-        """Of all stages together; None where no stage had a job."""
+        """The usage of all stages together; None if no stage had a job."""
         return total(row.usage for row in self.rows if row.usage is not None)
 
     def markdown(self) -> str:
-        """As a table, and a second one where there were jobs."""
+        """The summary as a Markdown table, and a second table if there were jobs."""
         head = f"# {self.run}\n\n{self.ran} of {len(self.rows)} stages ran, {self.seconds:.1f} s. Release: `{self.release}`.\n"
         table = ["", "| stage | outcome | seconds | numbers |", "|---|---|---:|---|"]
         table += [f"| {r.stage} | {r.outcome} | {r.seconds:.1f} | {r.headline.replace('|', '/')} |" for r in self.rows]
@@ -49,7 +49,7 @@ class Summary(BaseModel):
         return head + "\n".join(table) + "\n" + self.jobs_markdown() + foot + "\n"
 
     def jobs_markdown(self) -> str:
-        """What the jobs took; empty where there were none."""
+        """A table of what the jobs used; empty if there were none."""
         if self.usage is None:
             return ""
         rows = [(row.stage, row.usage.words()) for row in self.rows if row.usage is not None]
@@ -58,7 +58,7 @@ class Summary(BaseModel):
 
 
 def summarise(workspace: Workspace, results: dict[str, StageResult], seconds: float, tag: str) -> Summary:
-    """Joins what happened now with what the records say."""
+    """Joins the outcomes of this flow run with what the records say."""
     return Summary(
         run=workspace.run,
         commit=workspace.commit,

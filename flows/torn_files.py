@@ -1,7 +1,7 @@
-"""A workspace's DVC repository in, the same without the files that a killed process left half written, out.
+"""Removes the files of a workspace's DVC repository that a killed process left half written.
 
-DVC writes two of its files in place, refuses to read a torn one ever again, and makes both anew where they are missing: who
-works on what (`rwlock`, of the living only), and the hashes of the results (`dvc.lock`, which its cache of runs knows too).
+DVC writes two of its files in place, never again reads a torn one, and creates both anew if they are missing: `rwlock`, which
+says who works on what (living processes only), and `dvc.lock`, the hashes of the results, which its run cache knows too.
 """
 
 import json
@@ -12,7 +12,7 @@ import yaml
 
 
 def remove_torn_files(repo: Any) -> None:
-    """Removes them, unless another process works there: then they are about to be written by it."""
+    """Removes the torn files, unless another process works there: then that process is about to write them."""
     from dvc.dvcfile import LOCK_FILE
     from dvc.lock import LockError
     from dvc.rwlock import RWLOCK_FILE, SCHEMA
@@ -23,7 +23,7 @@ def remove_torn_files(repo: Any) -> None:
         Path(repo.root_dir) / LOCK_FILE: lambda text: COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(whole_lines(text))),
     }
     try:
-        with repo.lock:  # which DVC holds whenever it writes one of them
+        with repo.lock:  # DVC holds it whenever it writes one of the two files
             for path, read in files.items():
                 if path.exists() and not can(read, path.read_text(encoding="utf-8", errors="replace")):
                     path.unlink()
@@ -32,14 +32,14 @@ def remove_torn_files(repo: Any) -> None:
 
 
 def whole_lines(text: str) -> str:
-    """The text. Raises `ValueError` where its last line was cut: half a hash would have a result computed again."""
+    """The text. Raises `ValueError` if its last line was cut: with half a hash, a result would be computed again."""
     if not text.endswith("\n"):
         raise ValueError("the last line has no end")
     return text
 
 
 def can(read: Any, text: str) -> bool:
-    """Whether the text is what its reader expects."""
+    """Whether `read` accepts the text."""
     from dvc.rwlock import Invalid
 
     try:

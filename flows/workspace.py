@@ -1,7 +1,7 @@
 """One run, one workspace, one identity: a git worktree whose `params.yaml` is committed before anything runs.
 
 The run's id is made of what was asked (the recipe's name or `params`, resolved parameters, commit), so that the same command
-finds the same workspace again and goes on where it stopped, and different parameters never touch each other's files.
+finds the same workspace again and resumes where it stopped, and different parameters never touch each other's files.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from infra.site_scheduler import scheduler_of
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one run happens, and what it is."""
+    """Where one run happens, and what the run is."""
 
     root: Path
     path: Path
@@ -39,7 +39,7 @@ class Workspace:
 
     @property
     def records(self) -> Path:
-        """One folder a stage, with its `record.json`."""
+        """One folder per stage, with its `record.json`."""
         return self.path / "artifacts" / "records"
 
     @property
@@ -99,7 +99,7 @@ def locked(workspace: Workspace) -> Iterator[int]:
 
 
 def open_workspace(workspace: Workspace, request: Request) -> None:
-    """Makes the worktree, or finds it whole; its first commit holds what was asked. Call with the lock held."""
+    """Creates the worktree, or finds it complete; its first commit holds what was asked for. Call it with the lock held."""
     marker = workspace.journal / "request.json"
     if marker.exists():
         refuse_changed(workspace)
@@ -137,7 +137,7 @@ def configure_dvc(workspace: Workspace) -> None:
 
 
 def seal(workspace: Workspace, summary: str) -> str:
-    """Commits `dvc.lock` and tags it; returns the tag. Nothing new, no new tag; a sealed tag is never moved."""
+    """Commits `dvc.lock` and tags it; returns the tag. Without changes there is no new tag; a tag is never moved."""
     if name := sealed_as(workspace):
         return name
     sealed = git.tags_at(workspace.path, f"{workspace.tag}*")
@@ -149,7 +149,7 @@ def seal(workspace: Workspace, summary: str) -> str:
 
 
 def sealed_as(workspace: Workspace) -> str:
-    """The tag of the workspace as it stands; empty where it was never sealed, or changed since."""
+    """The tag of the workspace as it stands; empty if it was never sealed, or has changed since."""
     if not (workspace.path / "summary.md").exists() or not git.is_clean(workspace.path):
         return ""
     head = git.resolve(workspace.path, "HEAD")

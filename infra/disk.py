@@ -1,4 +1,4 @@
-"""A full disk, in words."""
+"""Recognises a full disk, and turns it into an error that names the ways out."""
 
 import errno
 import shutil
@@ -10,12 +10,12 @@ ALMOST_NOTHING_BYTES = 1 << 20
 
 
 def is_full(folder: Path) -> bool:
-    """True where next to nothing can be written below `folder` any more."""
+    """True if almost nothing more can be written below `folder`."""
     return shutil.disk_usage(folder).free < ALMOST_NOTHING_BYTES
 
 
 def full_disk(where: Path) -> ResourceError:
-    """The error that names the place and the ways out."""
+    """The error for a full disk: names the place and the ways out."""
     return ResourceError(
         f"the disk is full: no space left below {where}. Free some (old runs and checkpoints lie below MARTLET_HOME, by "
         "default .martlet/), or set MARTLET_HOME to a folder on a larger disk, and start again."
@@ -23,12 +23,12 @@ def full_disk(where: Path) -> ResourceError:
 
 
 def means_full_disk(error: BaseException) -> bool:
-    """True for the operating system's own error."""
+    """True for the operating system's own error about a full disk."""
     return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
 def with_full_disk(message: str, folder: Path) -> str:
-    """The message; where the disk of `folder` is full, that first, for whatever failed on it failed for that reason."""
+    """The message; if the disk of `folder` is full, that comes first, since it is then the reason for the failure."""
     words = str(full_disk(folder))
     if not is_full(folder) or words in message:
         return message

@@ -1,8 +1,8 @@
-"""Git, by argument lists: what a run was started from, its worktree, its seal.
+"""Runs git commands: finds the commit that a run starts from, keeps the run's worktree, tags the finished run.
 
 Git is used as a library: what a user's environment and settings say of hooks, signing, filters, line ends or another repository
-is for the user's own commands, and changes or stops nothing here. What a clone needs to be read at all (`safe.directory`) is
-taken from the user's settings as ever.
+is for the user's own commands, and neither changes nor stops anything here. Only what makes a clone readable at all
+(`safe.directory`) is taken from the user's settings.
 """
 
 import os
@@ -138,7 +138,7 @@ def resolve(root: Path, reference: str) -> str:
 
 
 def snapshot(root: Path) -> str:
-    """The commit of the tree as it stands: HEAD if nothing was edited, else a commit of the edits on top of it.
+    """The commit of the tree as it stands: HEAD if nothing was edited, otherwise a commit of the edits on top of HEAD.
 
     The user's index and branches are left alone; the commit is reachable from the run's tag once the run is sealed. Its
     dates are HEAD's, so that the same edits give the same commit.
@@ -158,7 +158,7 @@ def snapshot(root: Path) -> str:
 
 
 def read_file(root: Path, commit: str, path: str) -> bytes | None:
-    """A file's bytes at a commit; None if it is not there."""
+    """A file's bytes at a commit; None if the commit has no such file."""
     try:
         return output_of("show", f"{commit}:{path}", cwd=root)
     except ServiceError:

@@ -1,6 +1,6 @@
-"""A Hugging Face repository in, its files and the resolved commit out.
+"""Downloads files of a Hugging Face repository, and says which commit they come from.
 
-Address and token come from `HF_ENDPOINT` and `HF_TOKEN` alone: a token once saved on this machine is not used.
+Address and token come from `HF_ENDPOINT` and `HF_TOKEN` alone: a token that was saved on this machine is not used.
 """
 
 import fnmatch
@@ -24,7 +24,7 @@ class HuggingFaceHub:
     def fetch(self, repository: str, revision: str, files: Sequence[str], folder: Path, *, dataset: bool) -> str:
         """Copies the files that match the patterns into `folder`; returns the commit that `revision` meant.
 
-        A commit that is cached whole needs no network. Raises `SourceMissing` where the Hub refuses or nothing matches.
+        A completely cached commit needs no network. Raises `SourceMissing` if the Hub refuses or no file matches.
         """
         # the client reads these once, when it is imported
         os.environ |= dict.fromkeys(QUIET, "1")

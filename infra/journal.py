@@ -1,7 +1,7 @@
-"""A stage's own words in, marked lines on standard output out; the flow reads them live.
+"""Prints a stage's progress and messages as lines on standard output; the flow reads them live.
 
-Progress lines are those of `components.ranks.progress`, at most two a second and always the first and the last.
-A job's line is `@job {"words": …, "folder": …}`, after each plain line that says the same words of its state.
+Progress lines are those of `components.ranks.progress`: at most two per second, and always the first and the last.
+A job's line is `@job {"words": …, "folder": …}`; it follows the plain line that says the same words about the job's state.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""A worker module in, its ranks run on this machine: all end well, or all end and the first failure is told.
+"""Runs a worker module's ranks on this machine: all end well, or all are ended and the first failure is reported.
 
-The ranks meet through a file of their own, not a port, so that two launches never race for one. They die with this
-process, even at `kill -9`. A signal to this process is passed on to them, and what they make of it decides. Linux only.
+The ranks meet through a file of their own, not a port, so that two launches never race for a port. They die with this
+process, even at `kill -9`. A signal to this process is passed on to the ranks, and how they end decides. Linux only.
 """
 
 import os
@@ -42,7 +42,7 @@ class LocalRank:
     """Where this launch's part of the log begins."""
 
     def send(self, number: int) -> None:
-        """Sends a signal; a process that ended needs none."""
+        """Sends a signal, unless the process has ended."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.handle, number)
 
@@ -55,7 +55,7 @@ class LocalRank:
         return f"was killed by {signal.Signals(-code).name}{hint}"
 
     def tail(self) -> str:
-        """The last lines that it wrote."""
+        """The last lines that the rank wrote."""
         with self.log.open("rb") as stream:
             stream.seek(self.start)
             lines = deque(stream, maxlen=TAIL_LINES)
@@ -66,7 +66,7 @@ class LocalProcesses:
     """Satisfies `components.base.ports.Launcher`."""
 
     def __init__(self, logs: Path, threads: int) -> None:
-        """`logs` gets one file a rank, appended to; `threads` is each rank's share of the cores."""
+        """`logs` gets one file per rank, appended to; `threads` is each rank's share of the cores."""
         self.logs = logs
         self.threads = threads
 
@@ -76,7 +76,7 @@ class LocalProcesses:
     ) -> None:
         """Runs `python -m module *arguments` in `processes` ranks; what rank 0 prints is printed here too.
 
-        Whoever stopped them starts them again: `outcome` is only cleared, so that it speaks of this start. Raises
+        Stopped ranks are not started again here: `outcome` is only cleared, so that it describes this start. Raises
         `WorkerFailed` with the rank that failed first, how it ended, and the last lines of its log.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ class LocalProcesses:
                 failed = first_failure(ranks)
             finally:
                 end(ranks)
-            reader.join(GRACE_SECONDS)  # a grandchild may hold the pipe open for ever
+            reader.join(GRACE_SECONDS)  # a grandchild may hold the pipe open forever
         if failed:
             raise WorkerFailed(
                 f"{module}: rank {failed.number} of {processes} {failed.ending()}. "
@@ -109,7 +109,7 @@ class LocalProcesses:
         return None
 
     def copy_job_record(self, target: Path) -> None:
-        """Copies nothing: the ranks were no job."""
+        """Copies nothing: the ranks were not a job."""
 
     def _variables(self, rank: int, processes: int, rendezvous: Path) -> dict[str, str]:
         """What a rank needs to know; the rendezvous is a URL for `torch.distributed.init_process_group`."""
@@ -126,7 +126,7 @@ class LocalProcesses:
 
 
 def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> LocalRank:
-    """Starts one rank, in a process group of its own: Ctrl-C reaches us alone, and we pass on what the ranks should hear."""
+    """Starts one rank in its own process group: Ctrl-C reaches only this process, which passes on the signals for ranks."""
     log = logs / f"rank-{number}.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
@@ -154,7 +154,7 @@ def forwarding(ranks: list[LocalRank]) -> Iterator[list[int]]:
         for rank in ranks:
             rank.send(came[-1])
 
-    # Python lets only the main thread handle signals; elsewhere whoever has it must
+    # Python lets only the main thread handle signals; in another thread, the main thread's code has to pass them on
     forwarded = FORWARDED if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, forward) for number in forwarded}
     try:
@@ -186,7 +186,7 @@ def ended(ranks: list[LocalRank], seconds: float | None) -> Iterator[LocalRank]:
             found = selector.select(None if until is None else max(until - time.monotonic(), 0))
             if not found:
                 return
-            # where two ended at once, the one that was killed took the other with it
+            # if two ended at once, the one that was killed took the other with it
             together: list[LocalRank] = [key.data for key, _ in found]
             for rank in together:
                 selector.unregister(rank.handle)
@@ -195,12 +195,12 @@ def ended(ranks: list[LocalRank], seconds: float | None) -> Iterator[LocalRank]:
 
 
 def first_failure(ranks: list[LocalRank]) -> LocalRank | None:
-    """Waits until one rank ended badly and returns it, or until all ended well."""
+    """Waits until one rank ends badly and returns it; None if all end well."""
     return next((rank for rank in ended(ranks, None) if rank.process.returncode != 0), None)
 
 
 def end(ranks: list[LocalRank]) -> None:
-    """Ends what still runs: SIGTERM, then SIGKILL after a grace."""
+    """Ends the ranks that still run: SIGTERM, then SIGKILL after a grace period."""
     for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
         for rank in ranks:
             rank.send(number)

@@ -1,4 +1,4 @@
-"""A bucket and a prefix in, the objects' files and a digest of their ETags out: any S3 service, through boto3.
+"""Copies the objects below a prefix of an S3 bucket, and digests their ETags: any S3 service, through boto3.
 
 Address and keys come from boto3's own environment variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, …).
 """
@@ -35,7 +35,7 @@ class S3Objects:
     def fetch(self, bucket: str, prefix: str, folder: Path) -> str:
         """Copies every object at or below `prefix`, read as a folder, into `folder`; returns a digest of the ETags.
 
-        Raises `SourceMissing` where the service refuses, nothing is there, or an object changes meanwhile.
+        Raises `SourceMissing` if the service refuses, there is no such object, or an object changes meanwhile.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -53,13 +53,13 @@ class S3Objects:
         return digest_value({stored.name: stored.etag for stored in found})
 
     def _client(self) -> Any:
-        """A client for the endpoint of this adapter, else of the environment."""
+        """A client for this adapter's endpoint, or for the environment's if the adapter has none."""
         import boto3
 
         return boto3.client("s3", endpoint_url=self.endpoint)
 
     def _cached(self, client: Any, bucket: str, stored: Stored) -> Path:
-        """The object's bytes in the cache: streamed into a temporary file, renamed when whole."""
+        """The object's bytes in the cache: streamed into a temporary file, which is renamed when it is complete."""
         path = self.cache / hashlib.sha256(f"{bucket}\n{stored.key}\n{stored.etag}".encode()).hexdigest()
         if path.exists():
             return path

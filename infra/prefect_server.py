@@ -1,8 +1,8 @@
-"""A Prefect server of this process's own, on loopback, that dies with it; the flow's database stays below MARTLET_HOME.
+"""Starts a Prefect server on loopback that dies with this process; the flow's database stays below MARTLET_HOME.
 
-Prefect can start one by itself, but leaves it running after `kill -9` of the flow, and picks its port before it binds it. Here
-the socket is bound first and handed over: no other process can take the port, and the first request waits in its queue until
-the server answers.
+Prefect can start a server by itself, but leaves it running after `kill -9` of the flow, and picks a port before it binds it.
+Here the socket is bound first and handed over: no other process can take the port, and the first request waits in the socket's
+queue until the server answers.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def prefect_environment(home: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def own_server(home: Path) -> Iterator[str]:
-    """Yields the address of its API. Raises `ServiceError` with the end of the server's log where it does not start."""
+    """Yields the address of the server's API. Raises `ServiceError` with the end of the server's log if it does not start."""
     environment = {**os.environ, **prefect_environment(home)}
     environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     folder = Path(environment["PREFECT_HOME"])
@@ -73,7 +73,7 @@ def start(environment: dict[str, str], log: Path) -> tuple["subprocess.Popen[byt
 
 
 def wait(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    """Waits for the first answer; the request lies in the socket's queue meanwhile."""
+    """Waits for the server's first answer; the request lies in the socket's queue meanwhile."""
     try:
         with urllib.request.urlopen(f"{address}/api/health", timeout=START_SECONDS):  # noqa: S310  (our own address)
             return

@@ -1,4 +1,4 @@
-"""Process groups that leave no orphan: a child dies with its parent, `kill -9` included (Linux)."""
+"""Makes a child process die with its parent, even at `kill -9`, so that no orphan is left (Linux)."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ def dying_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], N
 
     def bind() -> None:
         prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
     return bind

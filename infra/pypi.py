@@ -1,4 +1,4 @@
-"""A Python package's name in, its wheel and the wheel's files out: through pip, nothing is installed or executed."""
+"""Downloads the wheels of Python packages with pip and unpacks them; nothing is installed or executed."""
 
 import re
 import subprocess
@@ -17,16 +17,16 @@ class PyPIWheels:
         self.cache = cache
 
     def fetch(self, package: str, version: str) -> Path:
-        """The wheel of `package` at `version` ("*": the newest that fits); no network where that version is cached.
+        """The wheel of `package` at `version` ("*": the newest that fits); needs no network if that version is cached.
 
-        Raises `SourceMissing` where pip cannot have it.
+        Raises `SourceMissing` if pip cannot download it.
         """
         if version != "*" and (cached := self._cached(package, version)):
             return cached
         return self._download(package, version)
 
     def unpack(self, archive: Path, folder: Path) -> None:
-        """Unpacks the wheel below `folder`. Raises `SourceMissing` where it is damaged or leads out of the folder."""
+        """Unpacks the wheel below `folder`. Raises `SourceMissing` if it is damaged or leads out of the folder."""
         try:
             with zipfile.ZipFile(archive) as wheel:
                 for name in wheel.namelist():
@@ -37,13 +37,13 @@ class PyPIWheels:
             raise SourceMissing(f"{archive} is damaged: {error}. Delete the file; it is fetched anew.") from None
 
     def _cached(self, package: str, version: str) -> Path | None:
-        """The cached wheel of that very version."""
+        """The cached wheel of exactly that version."""
         name = re.sub(r"[-_.]+", "_", package).lower()
         wheels = sorted(self.cache.glob("*.whl"))
         return next((p for p in wheels if p.name.lower().startswith(f"{name}-{version.lower()}-")), None)
 
     def _download(self, package: str, version: str) -> Path:
-        """Downloads into a folder of its own, then renames: a killed download leaves no half file under a good name."""
+        """Downloads into a separate folder, then renames: a killed download leaves no half file under a good name."""
         self.cache.mkdir(parents=True, exist_ok=True)
         wanted = package if version == "*" else f"{package}=={version}"
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:

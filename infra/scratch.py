@@ -1,4 +1,4 @@
-"""Where checkpoints survive a retry: one folder a fingerprint, used by one process at a time, removed when a run is sealed."""
+"""Scratch folders, which keep checkpoints for a retry until the run is sealed: one per fingerprint, one process at a time."""
 
 import fcntl
 import shutil
@@ -9,11 +9,11 @@ from pathlib import Path
 from infra.settings import Settings
 
 WARM_START_KEY = "warm_start_key"
-"""The file that says which other folders one may go on from (`components.records.warm_start_key`)."""
+"""The file that says for which other folders this one may be a warm start (`components.records.warm_start_key`)."""
 
 
 def scratch_of(settings: Settings, fingerprint: str) -> Path:
-    """The folder of a stage with these very parameters and inputs, in whichever run."""
+    """The folder of a stage with exactly these parameters and inputs, in whichever run."""
     return settings.checkpoints / fingerprint[:16]
 
 
@@ -24,7 +24,7 @@ def warm_start_candidates(settings: Settings, scratch: Path, key: str) -> tuple[
 
 
 def has_warm_start_key(path: Path, key: str) -> bool:
-    """Whether a mark says so; the folder around it may be removed at any moment."""
+    """Whether the file at `path` holds this key; the folder around it may be removed at any moment."""
     try:
         return path.read_text(encoding="ascii") == key
     except FileNotFoundError:
@@ -32,14 +32,14 @@ def has_warm_start_key(path: Path, key: str) -> bool:
 
 
 def write_warm_start_key(scratch: Path, key: str) -> None:
-    """Lets others find the folder as a candidate; for who holds it."""
+    """Lets others find the folder as a candidate; only the process that holds the folder may call this."""
     scratch.mkdir(parents=True, exist_ok=True)
     (scratch / WARM_START_KEY).write_text(key, encoding="ascii")
 
 
 @contextmanager
 def held(scratch: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds the folder for the block; waits for another run that computes the same, and says so."""
+    """Holds the folder during the block; waits if another run computes the same, and says so."""
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with scratch.with_suffix(".lock").open("w") as stream:
         try:
@@ -51,7 +51,7 @@ def held(scratch: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def discard(scratch: Path) -> None:
-    """Removes the folder, unless somebody works in it."""
+    """Removes the folder, unless a process holds it."""
     with scratch.with_suffix(".lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""Environment variables in, addresses and folders out: the only place that reads them.
+"""Martlet's settings, read from environment variables: folders, the site, the run.
 
-Secrets are not here: each client library takes its own from the environment, and nothing of ours ever holds them.
+Secrets are not here: each client library reads its own from the environment, and none of our code ever holds them.
 """
 
 from pathlib import Path
@@ -27,12 +27,12 @@ class Settings(BaseSettings):
 
     @property
     def checkpoints(self) -> Path:
-        """One folder a fingerprint; survives retries."""
+        """One folder per fingerprint; it survives retries."""
         return self.home.absolute() / "checkpoints"
 
     @property
     def runs(self) -> Path:
-        """One git worktree a run."""
+        """One git worktree per run."""
         return self.home.absolute() / "runs"
 
     @property

@@ -1,4 +1,4 @@
-"""The scheduler of a site, chosen: the one place where the packages of schedulers are named."""
+"""Chooses the batch scheduler of a site: the one place where the schedulers' packages are named."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from infra.slurm.scheduler import SlurmScheduler
 
 
 def scheduler_of(settings: Settings, changes: Sequence[str] = ()) -> Scheduler | None:
-    """The batch scheduler of the settings' site; None if the site has none, and everything runs on this machine.
+    """The batch scheduler of the settings' site; None if the site has none: then everything runs on this machine.
 
     Asks no cluster anything yet. Raises `ParameterError` as `infra.sites.load_site` does.
     """

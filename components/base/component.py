@@ -25,20 +25,20 @@ class Component(Fields):
     version: int
 
     distributed: ClassVar[bool] = False
-    """Whether its work is done by ranks that it starts itself, on as many nodes as the site has; the others are run whole."""
+    """Whether it starts ranks that do its work, on as many nodes as the site has; any other component runs as a whole."""
 
     is_passthrough: ClassVar[bool] = False
     """Whether it only hands on what it was given, which is not worth a job."""
 
     rank_variables: ClassVar[Mapping[str, str]] = {}
-    """What those ranks need in their environment, on any site."""
+    """What its ranks need in their environment, on any site."""
 
     def preflight(self) -> list[str]:
-        """What would stop this component, as far as it can be known before anything runs; most know nothing."""
+        """What would stop this component, as far as it can be known before anything runs; most components know nothing."""
         return []
 
     def model_summary(self, before: ModelSummary) -> ModelSummary:
-        """What is known of the model that this stage leaves, from what is known of the one before it; most change nothing."""
+        """What is known of the model that this stage leaves, from what is known of the model before it; most change nothing."""
         return before
 
 

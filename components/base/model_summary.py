@@ -1,4 +1,4 @@
-"""What is known of a model before it is there: its shape, and its parameters counted. Mistral, Mixtral and Llama alike."""
+"""What is known of a model before it exists: its shape, and how many parameters it has; for Mistral, Mixtral and Llama."""
 
 from dataclasses import dataclass
 
@@ -20,38 +20,38 @@ class ModelShape:
 
     @property
     def attention_parameters(self) -> int:
-        """Of one layer: queries, keys, values, output."""
+        """In one layer: queries, keys, values, output."""
         return 2 * self.hidden_size * self.head_dimension * (self.heads + self.key_value_heads)
 
     @property
     def expert_parameters(self) -> int:
-        """Of one layer's one expert: gate, up, down."""
+        """In one expert of one layer: gate, up, down."""
         return 3 * self.hidden_size * self.intermediate_size
 
     @property
     def router_parameters(self) -> int:
-        """Of one layer; 0 without experts."""
+        """In one layer; 0 without experts."""
         return self.hidden_size * (self.experts or 0)
 
     def layer_parameters(self, experts: int) -> int:
-        """Of one layer with so many experts, its two norms included."""
+        """In one layer with so many experts, its two norms included."""
         return self.attention_parameters + experts * self.expert_parameters + self.router_parameters + 2 * self.hidden_size
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What is known of a model before it is there."""
+    """What is known of a model before it exists."""
 
     vocabulary: int | None
     """Rows of the embedding and of the head."""
     shape: ModelShape | None
 
     def parameters(self) -> int | None:
-        """Every weight; None where something is not known."""
+        """How many weights it has; None if something is not known."""
         return self._count(self.shape.experts or 1) if self.shape else None
 
     def active_parameters(self) -> int | None:
-        """The weights that one token goes through: of the experts, those that it is sent to."""
+        """How many weights one token goes through: of the experts, only those that the token is sent to."""
         return self._count(self.shape.experts_per_token or 1) if self.shape else None
 
     def _count(self, experts: int) -> int | None:
@@ -63,4 +63,4 @@ class ModelSummary:
 
 
 UNKNOWN_MODEL = ModelSummary(None, None)
-"""Of a model of which nothing is known yet."""
+"""The summary of a model of which nothing is known yet."""

@@ -1,4 +1,4 @@
-"""What only some components can do: say what they take before they run, and start from a related training's checkpoints."""
+"""What only some components can do: say what a run takes before it starts, and start from a related training's checkpoints."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -9,7 +9,7 @@ from components.base.ports import Launcher
 from components.base.site import Site
 
 Rows = list[tuple[str, str]]
-"""Names and words, one row of a plan each."""
+"""The rows of a plan: a name and its words each."""
 
 
 class Plannable(ABC):

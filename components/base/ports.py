@@ -49,20 +49,20 @@ class Launcher(Protocol):
     ) -> None:
         """Runs `python -m module *arguments` in `processes` ranks. Raises `WorkerFailed` with the failing rank's words.
 
-        Ranks that can stop early and go on later say so in the JSON file `outcome`: `finished` is false in it. A launcher
-        whose machines are lent for a time starts them again then, perhaps in another number.
+        Ranks that can stop early and resume later say so in the JSON file `outcome`: `finished` is false in it. A launcher
+        whose machines are lent for a limited time then starts the ranks again, perhaps another number of them.
         """
         ...
 
     def usage(self, metrics: Path) -> Usage | None:
-        """What the ranks took of a cluster, once the work is done; None if they took nothing of one.
+        """What the ranks took of a cluster, once the work is done; None if they used no cluster.
 
         `metrics` are the lines that a training wrote, if there are any.
         """
         ...
 
     def copy_job_record(self, target: Path) -> None:
-        """Copies what an auditor asks for of the ranks' jobs into a folder, which is not made if there were none."""
+        """Copies what an auditor asks for about the ranks' jobs into a folder, which is not made if there were no jobs."""
         ...
 
 
@@ -79,7 +79,7 @@ class Journal(Protocol):
 
     @property
     def metrics(self) -> Path:
-        """The JSONL file, outside the outputs, to which a long stage appends one line a step."""
+        """The JSONL file, outside the outputs, to which a long stage appends one line per step."""
         ...
 
 
@@ -93,7 +93,7 @@ class Context:
     fingerprint: str
     """SHA-256 over the component's parameters and its inputs: what `scratch` belongs to."""
     warm_start_candidates: tuple[Path, ...]
-    """Scratch folders of the same component with the same inputs, but for `warm_start_fields`: to read; gone at any moment."""
+    """Scratch folders of trainings that differ in `warm_start_fields` alone: read only, and any may vanish at any moment."""
     journal: Journal
     launcher: Launcher
     debian: PackageArchive

@@ -20,8 +20,8 @@ class Site:
     compile: bool
     """Whether training goes through `torch.compile`."""
     fused_kernels: bool
-    """Whether training takes Liger's kernels."""
+    """Whether training uses Liger's kernels."""
     asynchronous_checkpoints: bool
-    """Whether training goes on while a checkpoint is written; takes the checkpoint's size in host memory."""
+    """Whether training continues while a checkpoint is written, which takes the checkpoint's size in host memory."""
     accelerator_tflops: float | None
-    """What one accelerator could do at its best in bf16, in 1e12 operations a second; None: not known, as of a CPU."""
+    """What one accelerator could do at its best in bf16, in 1e12 operations a second; None if not known, as for a CPU."""

@@ -1,4 +1,4 @@
-"""What a stage's jobs took of a cluster, and what came of it."""
+"""What a stage's jobs took of a cluster, and how well they used it: hours and cost, goodput and MFU."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Usage(BaseModel):
-    """All starts of a stage's jobs together; of several stages where `total` added them up."""
+    """All starts of a stage's jobs together; of several stages if `total` added them up."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,11 +18,11 @@ class Usage(BaseModel):
     queue_hours: float
     """Waiting before each start, added up."""
     goodput: float | None
-    """Training steps that the result needed, as a share of those computed; None: nothing counted steps."""
+    """Training steps that the result needed, as a share of those computed; None if nothing counted steps."""
     mfu: float | None
-    """The training's mean share of the accelerators' peak, by time; None: not known."""
+    """The training's mean share of the accelerators' peak, by time; None if not known."""
     cost: float | None
-    """In `currency`; None: the site states no price."""
+    """In `currency`; None if the site states no price."""
     currency: str | None
 
     def words(self) -> str:
@@ -39,7 +39,7 @@ class Usage(BaseModel):
 
 
 def total(usages: Iterable[Usage]) -> Usage | None:
-    """The sum over stages; None where there were no jobs. A share of steps or of time has no sum, nor have two currencies."""
+    """The sum over stages; None if there were no jobs. A share of steps or of time has no sum, nor have two currencies."""
     found = list(usages)
     if not found:
         return None
@@ -57,18 +57,18 @@ def total(usages: Iterable[Usage]) -> Usage | None:
 
 
 def significant(value: float) -> float:
-    """To four significant digits: by decimals, a small model's slow step would have done nothing."""
+    """Rounds to four significant digits: a fixed number of decimals would round a small model's slow step to nothing."""
     return float(f"{value:.4g}")
 
 
 def waiting(number_of_hours: float) -> str:
-    """A time in the queue, which may be hardly any."""
+    """A time in the queue, in words; it may be hardly any."""
     seconds = number_of_hours * 3600
     return f"{seconds:,.0f} s" if seconds < 60 else hours(number_of_hours, "hours")
 
 
 def hours(number: float, unit: str) -> str:
-    """A number of hours that may be large, or a few seconds."""
+    """A number of hours, in words; it may be large, or a few seconds."""
     if number < 0.001:
         return f"less than 0.001 {unit}"
     return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"

@@ -1,1 +1,1 @@
-"""The `clean` stage: its contract, and one file an alternative."""
+"""The `clean` stage: its contract, and one file per alternative."""

@@ -1,4 +1,4 @@
-"""What `clean` promises: collected pages in, clean deduplicated documents and a count for every rule out.
+"""What `clean` promises: it turns collected pages into clean deduplicated documents, and counts what every rule rejects.
 
 A cleaner is a strategy: it says what becomes of one page. The engine reads the pages, in as many ranks and processes as the
 site has, removes duplicates, holds documents out, counts and writes.
@@ -25,7 +25,7 @@ class Cleaner(Component):
     distributed: ClassVar[bool] = True
 
     heldout_fraction: float = Field(ge=0, lt=1)
-    """Of the documents, those that are kept from training to measure on; chosen by the hash of their id."""
+    """The share of documents that are kept from training, to measure on; they are chosen by the hash of their id."""
 
     @abstractmethod
     def rule_names(self) -> list[str]:

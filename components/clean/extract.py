@@ -1,4 +1,4 @@
-"""A page's bytes in, its main text out: paragraphs as lines, navigation and footers left behind."""
+"""Extracts the main text of a page from its bytes: paragraphs become lines, navigation and footers are left out."""
 
 import re
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def read_text(page: Page, skip_elements: Sequence[str]) -> tuple[str, str | None
 
 
 def extract(body: bytes, content_type: str, skip_elements: Sequence[str]) -> str:
-    """The text of an HTML or plain-text page; `skip_elements` are CSS selectors of what is no text.
+    """The text of an HTML or plain-text page; `skip_elements` are CSS selectors of what is not text.
 
     The encoding is the one that the header names, else the page's own `meta`, else the likeliest.
     """
@@ -68,7 +68,7 @@ def media_type(content_type: str) -> str:
 
 
 def encoding_of(body: bytes, content_type: str) -> str:
-    """A codec that Python knows."""
+    """The name of the page's encoding, one that Python knows."""
     named = CHARSET.search(content_type)
     for name in (named[1] if named else "", detect_encoding(body, from_html_meta=True) or ""):
         codec = "cp932" if name.lower() in SHIFT_JIS else name
@@ -78,7 +78,7 @@ def encoding_of(body: bytes, content_type: str) -> str:
 
 
 def is_codec(name: str) -> bool:
-    """Whether Python knows it; an empty text would not ask."""
+    """Whether Python knows it; decoding an empty text would not look it up."""
     try:
         b"?".decode(name)
     except (LookupError, UnicodeError):
@@ -87,6 +87,6 @@ def is_codec(name: str) -> bool:
 
 
 def tidy(text: str) -> str:
-    """Without trailing space, cells of a table two spaces apart, at most one empty line in a row."""
+    """The text without trailing space, a table's cells two spaces apart, at most one empty line in a row."""
     lines = (INNER_TABS.sub("  ", line).rstrip() for line in text.splitlines())
     return MANY_LINES.sub("\n\n", "\n".join(lines)).strip("\n")

@@ -1,4 +1,4 @@
-"""A kept Japanese text in, the same text with Japanese punctuation and without its web footer out (Swallow, stage 4)."""
+"""Finishes a kept Japanese text: gives it Japanese punctuation and cuts off its web footer (Swallow, stage 4)."""
 
 import re
 
@@ -27,7 +27,7 @@ def finish(text: str) -> str:
 
 
 def japanese_punctuation(text: str) -> str:
-    """，→、 and ．→。 where the document writes more of them than of the Japanese marks, each pair for itself."""
+    """，→、 and ．→。 if the document has more of them than of the Japanese marks; each pair is judged on its own."""
     for western, japanese in (("，", "、"), ("．", "。")):
         if runs(western, text) > runs(japanese, text):
             text = re.sub(f"{FULL_WIDTH}{western}+", lambda match: japanese * len(match[0]), text)  # noqa: B023
@@ -40,7 +40,7 @@ def runs(mark: str, text: str) -> int:
 
 
 def trim_footer(text: str) -> str:
-    """Cuts from the first of the last ten lines of which more than 0.3 are footer words."""
+    """Cuts the text off before the first of its last ten lines that `is_footer`."""
     lines = text.split("\n")
     written = [number for number, line in enumerate(lines) if line.strip()][-FOOTER_LINES:]
     for number in written:

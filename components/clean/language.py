@@ -1,6 +1,6 @@
-"""A text in, its language out, offline: the share of kana decides for Japanese, fastText's small model otherwise.
+"""Identifies the language of a text, offline: the share of kana decides for Japanese, fastText's small model otherwise.
 
-On the sentences of MGSM in six languages the gate made no error.
+On the sentences of MGSM in six languages it made no error.
 """
 
 import re
@@ -15,7 +15,7 @@ READ_CHARACTERS = 2000
 
 
 def identify(text: str) -> str:
-    """The ISO 639 code of the text's language; "und" where it has no letter at all."""
+    """The ISO 639 code of the text's language; "und" if it has no letter at all."""
     letters = len(LETTER.findall(text))
     if not letters:
         return "und"

@@ -1,4 +1,4 @@
-"""A text in, its MinHash bands out; bands in a fixed order in, which texts are near duplicates out.
+"""Finds near duplicates: computes a text's MinHash bands, and says which texts share a band with an earlier one.
 
 Two texts whose sets of character n-grams have Jaccard similarity J share a band with probability 1 − (1 − J^rows)^bands;
 for 20 rows and 40 bands (Swallow Corpus, arXiv 2404.17733) that is 0.994 at J = 0.9.
@@ -42,7 +42,7 @@ def repeated(columns: Iterable[Bands], count: int) -> NDArray[np.bool_]:
     """For each of `count` texts, given their hashes band by band: whether an earlier text has one in common with it.
 
     Earlier texts count whether they are kept or not, so the answer depends on the order of the texts alone, and not on
-    how they were shared out among workers.
+    how the texts were shared out among workers.
     """
     found = np.zeros(count, dtype=np.bool_)
     for column in columns:

@@ -1,4 +1,4 @@
-"""What a cleaner decides on: a collected page in, a verdict out."""
+"""A collected page, and the verdict that a cleaner gives on it."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 class Page:
     """One page as it was collected: `source` is its place in the manifest, `language` what the manifest claims.
 
-    `crawled`: it was found, not chosen (every record but a `resource`).
+    `crawled`: the page was found, not chosen (every record but a `resource`).
     """
 
     source: int
@@ -22,7 +22,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a page: it is rejected by `rule`, or (None) kept with its text."""
+    """What becomes of a page: it is rejected by `rule`, or, if that is None, kept with its text."""
 
     uri: str
     language: str
@@ -49,7 +49,7 @@ class PageFilter(Protocol):
 
     @property
     def heldout_fraction(self) -> float:
-        """Of the documents, those that are kept from training."""
+        """The share of documents that are kept from training."""
         ...
 
     def rule_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The text of every collected page, whatever it is: for sources that are clean already."""
+"""The cleaner that keeps the text of every collected page: for sources that are clean already."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
-"""A Japanese text in, the first quality rule that it breaks out: the rules of the Swallow Corpus, version 1.
+"""Finds the first quality rule that a Japanese text breaks: the rules of the Swallow Corpus, version 1.
 
-| rejected where                                           | published limit                             |
+| what is measured                                         | rejected if                                 |
 |----------------------------------------------------------|---------------------------------------------|
 | letters; Japanese letters                                | < 400; < 400                                |
 | share of paragraphs / sentences said before              | > 0.30 / > 0.30                             |
@@ -85,7 +85,7 @@ class Text:
 
     @cached_property
     def katakana(self) -> int:
-        """Katakana letters, without the long vowel mark, which their code does not count either."""
+        """Katakana letters, without the long vowel mark, which Swallow's code does not count either."""
         return len(KATAKANA.findall(self.text))
 
     @cached_property
@@ -162,12 +162,12 @@ def ng_word_fraction(text: Text, pattern: re.Pattern[str] | None) -> float:
 
 
 def share(part: float, whole: float) -> float:
-    """A quotient, 0 where there is nothing to divide by."""
+    """A quotient; 0 if there is nothing to divide by."""
     return part / whole if whole > 0 else 0.0
 
 
 def ng_pattern(words: Sequence[str]) -> re.Pattern[str] | None:
-    """Matches the longest NG word at each place; none where there are no words."""
+    """Matches the longest NG word at each place; None if there are no words."""
     return re.compile("|".join(map(re.escape, sorted(set(words), key=lambda w: (-len(w), w))))) if words else None
 
 

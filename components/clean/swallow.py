@@ -1,4 +1,4 @@
-"""The rules of the Swallow Corpus (version 1), applied to one page after another."""
+"""The cleaner that applies the rules of the Swallow Corpus (version 1) to one page after another."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -31,8 +31,8 @@ class MinHash(Fields):
 class SwallowCleaner(Cleaner):
     """Language, length, the Japanese quality rules, duplicates, then punctuation and footers (arXiv 2404.17733).
 
-    A page is kept if its identified language is one of `languages` and the one that its source claims. Hosts are refused
-    to crawled pages only: a source of chosen documents (JSON lines of Wikipedia, say) is not a crawl that hit upon them.
+    A page is kept if its identified language is one of `languages` and the one that its source claims. Refused hosts
+    concern crawled pages only: a source of chosen documents (JSON lines of Wikipedia, say) did not come upon them by chance.
     """
 
     kind: Literal["swallow"]
@@ -53,7 +53,7 @@ class SwallowCleaner(Cleaner):
 
     def filter(self, page: Page) -> Verdict:
         """As the contract says; what is kept of Japanese has gone through stage 4 of the Swallow Corpus."""
-        # not loaded by everything that reads parameters
+        # imported here, because reading parameters must not load them
         from components.clean.extract import read_text
         from components.clean.finish import finish
         from components.clean.language import identify
@@ -89,6 +89,6 @@ def is_refused(uri: str, patterns: Sequence[str]) -> bool:
     """Whether the page's host matches a pattern; "*.example.org" means example.org too. Packages have no host."""
     try:
         host = (urlsplit(uri).hostname or "").lower()
-    except ValueError:  # an address that no rule of addresses allows: a crawl has them
+    except ValueError:  # an address that is not a valid one: a crawl has such
         return False
     return any(fnmatchcase(host, pattern) or fnmatchcase(f".{host}", pattern) for pattern in patterns)

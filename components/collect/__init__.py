@@ -1,1 +1,1 @@
-"""The `collect` stage: its contract, and one file an alternative."""
+"""The `collect` stage: its contract, and one file per alternative."""

@@ -1,4 +1,4 @@
-"""What `collect` promises: source URIs in, a pinned manifest, the pages as WARC and the base model's files out."""
+"""What `collect` promises: it turns source URIs into a pinned manifest, the pages as WARC, and the base model's files."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -8,7 +8,7 @@ from components.base.ports import Context
 
 
 class CollectReport(Report):
-    """Counts over every source of text, and the base model's licence and size."""
+    """Counts over every source of text, and the names of the base model's files."""
 
     sources: int
     pages: int
@@ -29,4 +29,4 @@ class Collector(Component):
 
     @abstractmethod
     def run(self, context: Context, output: Path) -> CollectReport:
-        """Raises `SourceMissing` where a source cannot be had, naming it and the next step."""
+        """Raises `SourceMissing` if a source cannot be had, naming the source and the next step."""

@@ -1,4 +1,4 @@
-"""A Debian documentation package in, its HTML pages out."""
+"""Collects the HTML pages of a Debian documentation package."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class DebianSource(TextSource):
     path: str = Field(min_length=1)
 
     def fetch(self, shelf: Shelf) -> Fetched:
-        """Raises `SourceMissing` where apt does not have the package, or the package not the path."""
+        """Raises `SourceMissing` if apt does not have the package, or the package does not have the path."""
         archive = shelf.context.debian.fetch(self.package, self.release)
         folder = shelf.open(shelf.context.debian, archive)
         version = archive.name.split("_")[1].replace("%3a", ":")

@@ -1,6 +1,6 @@
-"""A GGUF's metadata in, tokenizer.json, tokenizer_config.json and the chat template out.
+"""Writes tokenizer.json, tokenizer_config.json and the chat template from a GGUF's metadata.
 
-A GGUF names a tokenizer's way of cutting text into words and does not describe it: what each name stands for is in `CUTS`.
+A GGUF names a tokenizer's way of cutting text into words but does not describe it: what each name stands for is in `CUTS`.
 (transformers' own conversion takes every name for GPT-2's, and so leaves SmolLM2's numbers whole.)
 """
 
@@ -25,11 +25,12 @@ ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_to
 
 
 def write_tokenizer(values: Mapping[str, Any], where: str, folder: Path) -> None:
-    """Writes the files. Raises `SourceMissing` where the tokenizer is of a kind that is not listed in `CUTS`."""
+    """Writes the files. Raises `SourceMissing` if the tokenizer is of a kind that is not listed in `CUTS`."""
     kind, cut = values.get("tokenizer.ggml.model"), values.get("tokenizer.ggml.pre")
     if kind != "gpt2" or cut not in CUTS:
         raise SourceMissing(
-            f"{where} has a tokenizer {kind!r} that cuts text as {cut!r}; known is 'gpt2' as one of {', '.join(sorted(CUTS))}. "
+            f"{where} has a tokenizer {kind!r} that cuts text as {cut!r}; "
+            f"expected 'gpt2' that cuts it as one of {', '.join(sorted(CUTS))}. "
             "Take the model with its own tokenizer.json, as safetensors."
         )
     tokens: list[str] = values["tokenizer.ggml.tokens"]
@@ -46,7 +47,7 @@ def write_tokenizer(values: Mapping[str, Any], where: str, folder: Path) -> None
 
 
 def specification(tokens: list[str], values: Mapping[str, Any], cut: dict[str, Any]) -> dict[str, Any]:
-    """`tokenizer.json`: byte-level BPE, its special tokens taken whole; BOS in front only where the file says so."""
+    """`tokenizer.json`: byte-level BPE, its special tokens taken whole; BOS in front only if the file says so."""
     special = [number for number, kind in enumerate(values["tokenizer.ggml.token_type"]) if kind == CONTROL]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     bos = tokens[values["tokenizer.ggml.bos_token_id"]] if values.get("tokenizer.ggml.add_bos_token") else None

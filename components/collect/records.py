@@ -1,8 +1,8 @@
-"""Files of a source in, WARC records out: the same files give the same bytes.
+"""Writes the files of a source as WARC records: the same files give the same bytes.
 
 HTML becomes a `response` with HTTP headers, as if crawled. A line of JSON and any other text become a `resource`: whoever
-gave them chose them, so the cleaner does not ask whether their host is refused. WARC files are copied as they are, for
-a WARC file may be several joined.
+gave them chose them, so the cleaner does not ask whether their host is refused. WARC files are copied as they are, because
+several WARC files joined are a WARC file again.
 """
 
 import gzip
@@ -30,7 +30,7 @@ PAGE_TYPES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.
 
 @dataclass(frozen=True)
 class CollectedPage:
-    """One record to be: its kind, address, media type and bytes."""
+    """What becomes one record: its kind, address, media type and bytes."""
 
     record: str
     uri: str
@@ -51,7 +51,7 @@ def write_warc(path: Path, fetched: Fetched, licence: str) -> int:
 
 
 def information(writer: Any, fetched: Fetched, licence: str) -> Any:
-    """The file's own record: whence the pages came, under which licence."""
+    """The file's own record: where the pages came from, and under which licence."""
     fields = {"software": "martlet", "format": "WARC File Format 1.0", "isPartOf": fetched.uri, "licence": licence}
     text = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()
     headers = stamp("warcinfo", fetched.uri) | {"Content-Type": "application/warc-fields"}
@@ -71,7 +71,7 @@ def write_file(writer: Any, stream: IO[bytes], fetched: Fetched, file: Path) -> 
 
 
 def pages_of(file: Path, uri: str) -> Iterator[CollectedPage]:
-    """The pages of a file that is no WARC file."""
+    """The pages of a file that is not a WARC file."""
     if file.name.endswith((".jsonl", ".jsonl.gz")):
         yield from documents_of(file, uri)
     elif file.name.endswith(HTML_SUFFIXES):
@@ -82,7 +82,7 @@ def pages_of(file: Path, uri: str) -> Iterator[CollectedPage]:
 
 
 def documents_of(file: Path, uri: str) -> Iterator[CollectedPage]:
-    """One page a line: its `text`, at its `url` where it has one. Raises `SourceMissing` for a line without text."""
+    """One page per line: its `text`, at its `url` if it has one. Raises `SourceMissing` for a line without text."""
     with opened(file) as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -97,11 +97,11 @@ def documents_of(file: Path, uri: str) -> Iterator[CollectedPage]:
 
 
 def copy_warc(stream: IO[bytes], file: Path) -> int:
-    """Appends a WARC file to `stream`; returns the number of its pages. Raises `SourceMissing` where it is broken."""
+    """Appends a WARC file to `stream`; returns the number of its pages. Raises `SourceMissing` if the file is broken."""
     try:
         count = sum(1 for _ in ArchiveIterator(file, record_types=PAGE_TYPES, parse_http=False, fsspec_args=False))
     except OSError as error:
-        raise SourceMissing(f"{file.name} is no readable WARC file: {error}. Fetch it again.") from None
+        raise SourceMissing(f"{file.name} is not a readable WARC file: {error}. Fetch it again.") from None
     if not count:
         raise SourceMissing(f"{file.name} holds no page: no response, resource or conversion record. Leave it out.")
     with file.open("rb") as source:
@@ -132,14 +132,14 @@ def stamp(kind: str, uri: str) -> dict[str, str]:
 
 
 def read_bytes(file: Path) -> bytes:
-    """The file's bytes, decompressed. Raises `SourceMissing` where its compression is broken."""
+    """The file's bytes, decompressed. Raises `SourceMissing` if its compression is broken."""
     try:
         with opened(file) as stream:
             return stream.read()
     except (gzip.BadGzipFile, EOFError) as error:
-        raise SourceMissing(f"{file.name} is no whole gzip file: {error}. Fetch it again.") from None
+        raise SourceMissing(f"{file.name} is not a whole gzip file: {error}. Fetch it again.") from None
 
 
 def opened(file: Path) -> IO[bytes]:
-    """The file's bytes as a stream, decompressed where its name ends in .gz."""
+    """The file's bytes as a stream, decompressed if its name ends in .gz."""
     return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Objects of an S3 bucket in, their files out."""
+"""Collects the objects below a prefix of an S3 bucket."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ class S3Source(TextSource):
     prefix: str
 
     def fetch(self, shelf: Shelf) -> Fetched:
-        """Raises `SourceMissing` where the bucket refuses or holds no page there."""
+        """Raises `SourceMissing` if the bucket refuses, or holds no page below the prefix."""
         folder = shelf.place()
         version = shelf.context.objects.fetch(self.bucket, self.prefix, folder)
         uri = f"s3://{self.bucket}/{self.prefix}".rstrip("/")

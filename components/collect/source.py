@@ -1,6 +1,6 @@
-"""A source's parameters in, one folder of its files and a pinned version out: what every kind of source is.
+"""What every kind of source is: parameters that fetch its files into one folder, at a pinned version.
 
-Importing this must stay light: the registry does.
+Importing this module must stay light, because the registry imports it.
 """
 
 import fnmatch
@@ -86,7 +86,7 @@ class ModelSource(SourceFields):
         """The names, patterns or paths of its files, as the parameters give them."""
 
     def targets(self, fetched: Fetched) -> dict[str, Path]:
-        """File by its name below `model/`: by default as the source names it."""
+        """Each file by its name below `model/`; by default, the name that the source gives it."""
         return {str(path.relative_to(fetched.folder)): path for path in fetched.files}
 
 
@@ -99,7 +99,7 @@ def measure(path: Path) -> Bytes:
 def own_files(root: Path, path: str) -> list[Path]:
     """The files at or below `path`, sorted; never one to which a link leads out of `root`.
 
-    Raises `SourceMissing` where there is none.
+    Raises `SourceMissing` if there is none.
     """
     start = root / path
     found = sorted(p for p in ([start] if start.is_file() else start.rglob("*")) if p.is_file())
@@ -110,7 +110,7 @@ def own_files(root: Path, path: str) -> list[Path]:
 
 
 def pages_among(files: Sequence[Path], suffixes: Sequence[str], where: str) -> list[Path]:
-    """Those files that can be pages. Raises `SourceMissing` where none can."""
+    """Those files that can be pages. Raises `SourceMissing` if none can."""
     pages = [p for p in files if p.name.endswith(tuple(suffixes))]
     if not pages:
         raise SourceMissing(f"{where} has {len(files):,} files but none of them ends in {', '.join(suffixes)}.")
@@ -128,7 +128,7 @@ def matching(root: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def neighbours(root: Path, path: str) -> str:
-    """What stands where `path` leaves the tree: the hint that mends most typing errors."""
+    """What stands at the place where `path` leaves the tree: the hint that mends most typing errors."""
     here = root
     for part in Path(path).parts:
         if part == ".." or not (here / part).is_dir():

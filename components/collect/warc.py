@@ -1,4 +1,4 @@
-"""Sources in, one WARC file of pages each, the base model's files and a pinned manifest out."""
+"""The collector: it fetches every source into a WARC file of pages, and the base model's files, and pins them in a manifest."""
 
 import shutil
 from collections.abc import Callable
@@ -48,11 +48,11 @@ class WarcCollector(Collector):
         return sources
 
     def model_summary(self, before: ModelSummary) -> ModelSummary:  # noqa: ARG002  (it is the first)
-        """Of the base model."""
+        """The summary of the base model."""
         return self.model.model_summary()
 
     def preflight(self) -> list[str]:
-        """The package that a GGUF needs, where it is not installed."""
+        """Names the package that a GGUF needs, if it is not installed."""
         from importlib.util import find_spec
 
         if find_spec("gguf") or not any(name.endswith(GGUF) for name in self.model.asked()):
@@ -116,7 +116,7 @@ def fetch_model(source: Model, shelf: Shelf, folder: Path) -> CollectedModel:
 
 
 def readable(targets: dict[str, Path], shelf: Shelf) -> dict[str, Path]:
-    """The model's files by name; in the place of a GGUF, what it was converted to. Raises `SourceMissing`."""
+    """The model's files by name; instead of a GGUF, the files that it was converted to. Raises `SourceMissing`."""
     found: dict[str, Path] = {}
     for name, path in targets.items():
         if not name.endswith(GGUF):

@@ -1,7 +1,7 @@
-"""A step, a rank and a position in, sample numbers out, and back: the same global batch at any number of processes.
+"""Says which samples each step and rank takes, and which takes a sample: the same global batch at any number of processes.
 
 Batches are numbered in the order of the data: batch b is samples b · size to (b + 1) · size - 1. Update s is made with
-batch s, or with a later one where batches are skipped: these no step takes, and what follows them keeps its order.
+batch s, or with a later one if batches are skipped. No step takes a skipped batch; the batches after it keep their order.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from components.errors import ParameterError
 
 Skipped = Sequence[tuple[int, int]]
-"""First and last number of ranges of batches that no step takes, in rising order and apart from each other."""
+"""Ranges of batches that no step takes, by their first and last number, in rising order and apart from each other."""
 
 
 def batch_at(step: int, skipped: Skipped) -> int:
@@ -24,7 +24,7 @@ def batch_at(step: int, skipped: Skipped) -> int:
 
 
 def step_at(batch: int, skipped: Skipped) -> int | None:
-    """The update that is made with a global batch; None where none is. The inverse of `batch_at`."""
+    """The update that is made with a global batch; None if none is. The inverse of `batch_at`."""
     if any(first <= batch <= last for first, last in skipped):
         return None
     return batch - sum(last - first + 1 for first, last in skipped if last < batch)
@@ -52,7 +52,7 @@ class BatchPlan:
         share = self.micro_batch_size * self.processes
         if self.global_batch_size % share:
             raise ParameterError(
-                f"global_batch_size {self.global_batch_size:,} is no multiple of {share:,}: site {site!r} has "
+                f"global_batch_size {self.global_batch_size:,} is not a multiple of {share:,}: site {site!r} has "
                 f"train_processes {self.processes:,} × train_micro_batch_size {self.micro_batch_size:,}. "
                 f"Lower one of the two in infra/sites/{site}.yaml (that changes no result), or change the batch."
             )

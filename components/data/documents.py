@@ -39,7 +39,7 @@ def write_documents(path: Path, documents: Iterable[Document]) -> int:
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of one file, in order. Raises `InputError` where a line is not a document, or the file is cut off."""
+    """The documents of one file, in order. Raises `InputError` if a line is not a document, or the file is cut off."""
     number = 0
     try:
         with gzip.open(path, "rb") as lines:
@@ -60,7 +60,7 @@ def document_id(source: str, uri: str) -> str:
 
 
 def training_files(folder: Path, pattern: str) -> list[Path]:
-    """The files of clean training text that match `<language>/<source>`, sorted. Raises `EmptyCorpus` where none does."""
+    """The files of clean training text that match `<language>/<source>`, sorted. Raises `EmptyCorpus` if none does."""
     found = sorted((folder / "train").glob(f"{pattern}.jsonl.gz"))
     if not found:
         present = sorted(str(p.relative_to(folder / "train"))[: -len(".jsonl.gz")] for p in folder.glob("train/*/*.jsonl.gz"))
@@ -72,7 +72,7 @@ def training_files(folder: Path, pattern: str) -> list[Path]:
 
 
 def heldout_file(folder: Path, language: str) -> Path:
-    """The held-out documents of one language. Raises `EmptyCorpus` where there are none."""
+    """The file of one language's held-out documents. Raises `EmptyCorpus` if there is none."""
     path = folder / "heldout" / f"{language}.jsonl.gz"
     if not path.exists():
         raise EmptyCorpus(f"{path} does not exist: no held-out {language!r} text. Raise clean.heldout_fraction.")
@@ -80,7 +80,7 @@ def heldout_file(folder: Path, language: str) -> Path:
 
 
 def first_texts(documents: Iterable[Document], characters: int) -> list[str]:
-    """Texts of exactly `characters` characters where there are as many: by document id, the last one cut.
+    """Texts of `characters` characters together, or of fewer if there are not as many: by document id, the last one cut.
 
     Ids are hashes, so the choice is spread over the sources and is the same on every machine.
     """

@@ -1,7 +1,7 @@
-"""Held-out documents as tokens beside the shards, and the windows in which a model is measured on them.
+"""Held-out documents as tokens next to the shards, and the windows in which a model is measured on them.
 
-Each language is one source more in the layout of `components.data.token_shards`, which no sample is cut from. What its
-tokens cost over the bytes of its text are bits per byte, which tokenizers do not change.
+Each language is one more source in the layout of `components.data.token_shards`, but no sample is cut from it. The bits that
+its tokens cost, over the bytes of its text, are bits per byte, which are comparable whatever the tokenizer.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class HeldoutText(Fields):
     key: str
     documents: int = Field(gt=0)
     tokens: int
-    """Of the file: BOS, where there is one, and EOS of every document included."""
+    """In the file; BOS, if there is one, and EOS of every document included."""
     characters: int
     bytes: int = Field(gt=0)
     """In UTF-8, of the text."""
@@ -43,8 +43,8 @@ class HeldoutWindow:
 def cut_windows(language: str, documents: Sequence[NDArray[np.int64]], before: int, length: int) -> list[HeldoutWindow]:
     """Windows in which every token of the text is scored exactly once, and neither BOS nor EOS are.
 
-    `documents` are as the shards have them without their BOS and EOS. `before` stands in front of each: the BOS, or where
-    there is none the EOS, which ends the document before it in training. Neighbouring windows share one token.
+    `documents` are as the shards have them without their BOS and EOS. `before` stands in front of each: the BOS, or, if
+    there is none, the EOS, which ends the document before it in training. Neighbouring windows share one token.
     """
     windows = []
     for document in documents:
@@ -58,7 +58,7 @@ def read_windows(
 ) -> list[HeldoutWindow]:
     """The windows of one language; `special_tokens` are the tokenizer's BOS and EOS.
 
-    Raises `InputError` where a file is not as stated.
+    Raises `InputError` if a file is not as stated.
     """
     path = folder / f"{text.key}.bin"
     try:

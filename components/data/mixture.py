@@ -1,10 +1,10 @@
-"""Weights in, the order in which the sources take turns out: an exact mixture, looked up in O(1).
+"""The order in which sources of given weights take turns: an exact mixture, looked up in O(1).
 
 After any number of samples every source is within one sample of its share, and over each period, which is as many samples
 as the weights' common denominator, the mixture is exact. Tijdeman's solution of the chairman assignment problem (Discrete
-Mathematics 32, 1980) promises that: within 1 - 1/(2K - 2) for K sources. Any window is hence less than two samples off, and
-at most one where there are two sources. Where some 1,000 samples in a row would be more than one off, an order in which
-none are is searched for (`components.data.mixture_search`); what the order in use really does is measured and stated.
+Mathematics 32, 1980) promises that: within 1 - 1/(2K - 2) for K sources. So any window is less than two samples off, and at
+most one if there are two sources. If some 1,000 samples in a row would be more than one off, an order is searched for in
+which no such window is (`components.data.mixture_search`). What the order in use really does is measured and stated.
 """
 
 import heapq
@@ -20,9 +20,9 @@ LEAST_CYCLE = 10_000
 
 
 def whole_weights(weights: Sequence[float]) -> list[int]:
-    """The weights as the smallest whole numbers of the same ratios; their sum is the mixture's period.
+    """The weights as the smallest whole numbers in the same ratios; their sum is the mixture's period.
 
-    A decimal counts as it is written, 0.1 as one tenth. Raises `ValueError` where the period exceeds `MAXIMUM_PERIOD`.
+    A decimal counts as it is written, 0.1 as one tenth. Raises `ValueError` if the period exceeds `MAXIMUM_PERIOD`.
     """
     shares = [Fraction(repr(weight)) for weight in weights]
     total = sum(shares, Fraction(0))
@@ -41,7 +41,7 @@ class Mixture:
     """Which source gives a sample, and how many samples that source gave before."""
 
     order: "array[int]"
-    """The source of each sample of one cycle, which repeats for ever."""
+    """The source of each sample of one cycle, which repeats forever."""
     earlier: "array[int]"
     """How often that source occurred earlier in the cycle."""
     places: tuple["array[int]", ...]
@@ -75,7 +75,7 @@ class Mixture:
 
 
 def mixture_order(turns: Sequence[int]) -> "array[int]":
-    """One cycle of the order for whole weights: Tijdeman's, or a steadier one of one or more periods where that is found."""
+    """One cycle of the order for whole weights: Tijdeman's, or a steadier one of one or more periods if that is found."""
     from components.data.mixture_search import WINDOW, largest_deviation, steady_order  # numpy: parameters must import fast
 
     order = tijdeman(turns)

@@ -1,14 +1,14 @@
-"""Whole weights in, an order with an even mixture in every 1,000 samples out, where one can be found.
+"""Searches for an order of the sources in which the mixture is even in every 1,000 samples in a row.
 
 Tijdeman's order keeps every prefix within one sample of the weights, and so a window only within two: with the nine sources
-of Swallow-MS some 1,000 samples are 1.70 off, with the ten of Swallow-MX 1.50. No order is within one over windows of *every*
-length, but for few weights (Fraenkel's conjecture), so one length is chosen. Whether there is an order for given weights is
-not known: it is searched for, and what is found is measured. For both recipes it is found: 0.98 and 0.9995.
+of Swallow-MS some 1,000 samples are 1.70 off, with the ten of Swallow-MX 1.50. Except for a few weights, no order is within
+one over windows of *every* length (Fraenkel's conjecture), so one length is chosen. Whether there is an order for given
+weights is not known: it is searched for, and what is found is measured. For both recipes one is found: 0.98 and 0.9995.
 
-A source's turns are jobs of one place each. Its i-th may come no earlier and no later than keeps the prefix within one,
-and than keeps the window that ends there within one. Of the turns that may come, the one that is furthest behind does,
-unless those that are due soon leave no room for it. The rules look back one window, so the search runs on for some
-periods until one can follow itself.
+A source's turns are jobs of one place each. Its i-th turn may come neither so early nor so late that the prefix, or the
+window that ends there, would be more than one off. Of the turns that may come, the one that is furthest behind does, unless
+those that are due soon leave no room for it. The rules look back one window, so the search continues for some cycles until
+one can follow itself, which makes it repeatable.
 """
 
 from array import array
@@ -21,17 +21,17 @@ WINDOW = 1_000
 PREFIX = 1_000
 """Prefixes stay within 1 - 1/1000."""
 LOOKAHEAD = 40
-"""Places for which it is made sure that whatever is due finds room."""
+"""How many places ahead the search makes sure that every turn that is due finds room."""
 LEADS = (1.1, 0.5, 0.8, 1.4)
-"""What is tried: the source is furthest behind whose share was first so far ahead of its turns."""
+"""The values that are tried: the source is furthest behind whose share was the first to be so far ahead of its turns."""
 CYCLES = 4
-"""How many are tried to follow themselves; most do from the second on."""
+"""How many cycles are tried, until one can follow itself; most can from the second on."""
 
 
 def steady_order(turns: Sequence[int]) -> "array[int] | None":
     """A cycle in which each source has so many turns, and any `WINDOW` samples or first samples are within one of its share.
 
-    None where the search finds none. It takes some 10 µs a sample of each cycle that it tries, most often of two or three.
+    None if the search finds none. It takes some 10 µs for each sample of each cycle that it tries, most often two or three.
     """
     for lead in LEADS:
         search = _Search(turns, lead)
@@ -45,9 +45,9 @@ def steady_order(turns: Sequence[int]) -> "array[int] | None":
 
 
 def largest_deviation(order: Sequence[int], window: int | None = None) -> float:
-    """How many samples a source is off its share at most, over any so many samples of a cycle that repeats for ever.
+    """How many samples a source is off its share at most, over any `window` samples of a cycle that repeats forever.
 
-    Without a number: over any first samples, however many.
+    Without a `window`: over any first samples, however many.
     """
     sources, length, worst = np.asarray(order), len(order), 0
     for source in range(int(sources.max()) + 1):
@@ -66,7 +66,7 @@ class _Search:
         self.order = array("L")
 
     def extend(self, places: int) -> bool:
-        """Fills so many places more; False where no source may take a place."""
+        """Fills so many more places; False if no source may take a place."""
         for place in range(len(self.order), len(self.order) + places):
             found = self._choose(place)
             if found is None:

@@ -1,4 +1,4 @@
-"""A sample in, the documents that its tokens are of out; and back, from a document to every sample that has a part of it.
+"""Traces a sample to the documents that its tokens come from, and a document to every sample that has a part of it.
 
 Neither direction looks at other samples: forwards is a binary search among the documents' offsets, backwards inverts the
 mixture and the order of the windows, one pass over a source at a time.
@@ -19,7 +19,7 @@ from components.errors import InputError
 
 @dataclass(frozen=True)
 class Span:
-    """`tokens` tokens of a document, from its token number `first` (from 0: BOS, where there is one)."""
+    """`tokens` tokens of a document, from its token number `first` (from 0: BOS, if there is one)."""
 
     document: str
     first: int
@@ -49,12 +49,12 @@ class Trace:
     """The documents of token shards, by sample and by id."""
 
     def __init__(self, shards: TokenShards) -> None:
-        """Raises `InputError` where the documents' ids are not as the index says."""
+        """Raises `InputError` if the documents' ids are not as the index says."""
         self.shards = shards
         self._names = [DocumentNames(shards.folder, source) for source in shards.index.sources]
 
     def spans(self, sample: int) -> list[Span]:
-        """Whose tokens the sample has, in order; together they are its `sequence_length + 1` tokens."""
+        """The parts of documents that make up the sample, in order; together they are its `sequence_length + 1` tokens."""
         place, length = self.shards.place(sample), self.shards.index.sequence_length
         start, offsets = place.window * length, self.shards.offsets[place.source]
         end = start + length + 1
@@ -67,7 +67,7 @@ class Trace:
         ]
 
     def find(self, document: str) -> list[Packed]:
-        """Where a document was packed, by its whole id: nowhere, once, or more often where sources of the mixture overlap."""
+        """Where a document was packed, by its whole id: nowhere, once, or more often if sources of the mixture overlap."""
         return [
             Packed(source, number, int(np.diff(self.shards.offsets[source][number : number + 2])[0]))
             for source, names in enumerate(self._names)
@@ -77,7 +77,7 @@ class Trace:
     def sightings(self, packed: Packed, samples: int) -> Iterator[Sighting]:
         """Where a document occurs in the first `samples` samples: pass by pass, in each in the order of the samples.
 
-        None at all where the document lies in the remainder at the source's end that fills no sample.
+        None at all if the document lies in the remainder at the source's end that fills no sample.
         """
         source, length = self.shards.index.sources[packed.source], self.shards.index.sequence_length
         begin, end = self.shards.offsets[packed.source][packed.number : packed.number + 2].tolist()
@@ -101,7 +101,7 @@ class DocumentNames:
     """The ids of a source's documents, mapped into memory: by number at once, by id in one search through the file."""
 
     def __init__(self, folder: Path, source: PackedSource) -> None:
-        """Raises `InputError` where the two files are not as long as the index and each other say."""
+        """Raises `InputError` if the two files are not as long as the index and each other say."""
         self._lines = open_offsets(folder, source, "lines")
         path = folder / f"{source.key}.documents.jsonl"
         found = path.stat().st_size if path.exists() else 0

@@ -7,8 +7,8 @@ A tokenizer without a BOS leaves it out; EOS ends every document. A folder holds
     <key>.documents.jsonl   the documents' ids
     <key>.lines.npy         int64: the byte at which each id's line starts, and the end
 
-and for all of them `order.npy` (uint16: the source of each sample of the mixture's cycle). Held-out text lies beside them in
-the same layout, and no sample is cut from it (`components.data.heldout_tokens`). Documents are mapped into memory
+and for all of them `order.npy` (uint16: the source of each sample of the mixture's cycle). Held-out text lies next to them
+in the same layout, but no sample is cut from it (`components.data.heldout_tokens`). Documents are mapped into memory
 and looked up by place: none of these files is read whole. Sample n is a pure function of the folder and n;
 `components.data.provenance` leads from a sample to its documents and back.
 """
@@ -49,9 +49,9 @@ class PackedSource(Fields):
     windows: int
     """Samples in one pass over the source: each has `sequence_length` targets, the last remainder is left out."""
     bos_fraction: float | None
-    """Of the documents, those that start with BOS, counted in the written file; None: the tokenizer has no BOS."""
+    """The share of documents that start with BOS, counted in the written file; None if the tokenizer has no BOS."""
     eos_fraction: float
-    """Of the documents, those that end with EOS, counted in the written file."""
+    """The share of documents that end with EOS, counted in the written file."""
     largest_id: int
     """In the written file."""
     sha256: str
@@ -59,7 +59,7 @@ class PackedSource(Fields):
 
 
 class MixtureFacts(Fields):
-    """What the order does in which the sources take turns, as it was measured."""
+    """What was measured of the order in which the sources take turns."""
 
     cycle: int
     """Samples after which it repeats."""
@@ -96,7 +96,7 @@ class SampleOrigin:
 
 
 def token_dtype(vocabulary: int) -> Literal["<u2", "<u4"]:
-    """Two bytes a token where the vocabulary allows it."""
+    """Two bytes per token if the vocabulary allows it, else four."""
     return "<u2" if vocabulary <= LARGEST_16_BIT_VOCABULARY else "<u4"
 
 
@@ -115,7 +115,7 @@ def write_order(folder: Path, mixture: Mixture) -> MixtureFacts:
 
 
 def read_order(folder: Path, index: TokenIndex) -> Mixture:
-    """Reads `order.npy`. Raises `InputError` where it is not as long as stated, or names another number of sources."""
+    """Reads `order.npy`. Raises `InputError` if it is not as long as stated, or names another number of sources."""
     path = folder / "order.npy"
     try:
         order = np.load(path)
@@ -135,7 +135,7 @@ def write_nothing(folder: Path) -> None:
 
 
 def read_index(folder: Path) -> TokenIndex:
-    """Reads `index.json`. Raises `InputError` where it is absent, says that nothing was packed, or is no index."""
+    """Reads `index.json`. Raises `InputError` if it is absent, says that nothing was packed, or is not an index."""
     path = folder / "index.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def read_index(folder: Path) -> TokenIndex:
     except FileNotFoundError:
         raise InputError(f"{folder} holds no packed tokens: index.json is missing. Run the pack stage.") from None
     except (json.JSONDecodeError, ValidationError) as error:
-        raise InputError(f"{path} is no token index of version 5: {error}. Run the pack stage again.") from None
+        raise InputError(f"{path} is not a token index of version 5: {error}. Run the pack stage again.") from None
 
 
 def check_special_tokens(folder: Path, index: TokenIndex) -> None:
@@ -165,7 +165,7 @@ class TokenShards:
     """Reads a folder of token shards, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `InputError` where nothing was packed, or where a file is not as long as the index says."""
+        """Raises `InputError` if nothing was packed, or if a file is not as long as the index says."""
         self.folder = folder
         self.index = read_index(folder)
         self.mixture = read_order(folder, self.index)
@@ -176,14 +176,14 @@ class TokenShards:
     def sample(self, number: int) -> Tokens:
         """Sample `number` (from 0, without end): `sequence_length + 1` token ids, inputs [:-1] and targets [1:].
 
-        Neighbouring windows share one token, so that every token but a source's first is a target exactly once a pass.
+        Neighbouring windows share one token, so that every token but a source's first is a target exactly once per pass.
         """
         place, length = self.place(number), self.index.sequence_length
         start = place.window * length
         return self._shards[place.source][start : start + length + 1].astype(np.int64)
 
     def borders(self, number: int) -> Tokens:
-        """Where documents begin within `sample(number)` (1 to `sequence_length`, rising), behind its first token.
+        """Where documents begin within `sample(number)` (1 to `sequence_length`, rising), after its first token.
 
         Token p of the sample begins a document for each p; the target with that token is target p - 1. Whether one begins
         at 0 does not matter to a mask: a sample's first token has nothing before it.
@@ -202,7 +202,7 @@ class TokenShards:
 
 
 def open_shard(folder: Path, index: TokenIndex, source: PackedSource) -> Shard:
-    """Maps a source's tokens into memory, read-only. Raises `InputError` where the file is not as long as stated."""
+    """Maps a source's tokens into memory, read-only. Raises `InputError` if the file is not as long as stated."""
     path, width = folder / f"{source.key}.bin", np.dtype(index.dtype).itemsize
     found = path.stat().st_size if path.exists() else 0
     if found != source.tokens * width:
@@ -214,7 +214,7 @@ def open_shard(folder: Path, index: TokenIndex, source: PackedSource) -> Shard:
 
 
 def open_offsets(folder: Path, source: PackedSource, name: Literal["offsets", "lines"]) -> Tokens:
-    """Maps `<key>.<name>.npy` into memory, read-only. Raises `InputError` where it has not one entry a document and the end."""
+    """Maps `<key>.<name>.npy` into memory, read-only. Raises `InputError` unless it has an entry per document and the end."""
     path = folder / f"{source.key}.{name}.npy"
     try:
         offsets: Tokens = np.asarray(np.load(path, mmap_mode="r"))

@@ -1,4 +1,4 @@
-"""Tokenised documents in, one source's files of token shards out, and what is found in them."""
+"""Writes the token shards of one source from its tokenised documents, and states what is found in the files."""
 
 import json
 from array import array
@@ -19,7 +19,7 @@ def write_source(
 ) -> tuple[int, int]:
     """Writes the four files of one source in the order given; returns how many documents and tokens there are.
 
-    Memory holds 16 bytes a document. Raises `TokenizerMismatch` where an id does not fit.
+    Memory holds 16 bytes per document. Raises `TokenizerMismatch` if an id does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     offsets, lines, limit = array("q", [0]), array("q", [0]), np.iinfo(dtype).max
@@ -43,7 +43,7 @@ def describe_source(
 ) -> PackedSource:
     """The index entry of a source that was just written, as it is found in the file.
 
-    Raises `EmptyCorpus` where it does not fill one sample, `TokenizerMismatch` where an id is none of the tokenizer's.
+    Raises `EmptyCorpus` if the source does not fill one sample, `TokenizerMismatch` if an id is not one of the tokenizer's.
     """
     offsets = np.load(folder / f"{key}.offsets.npy")
     tokens, documents = int(offsets[-1]), len(offsets) - 1
@@ -63,7 +63,7 @@ def describe_source(
 
 
 def _fractions(written: Shard, offsets: Tokens, fingerprint: TokenizerFingerprint) -> tuple[float | None, float]:
-    """Of the documents, those that start with BOS (None: there is no BOS), and those that end with EOS."""
+    """The share of documents that start with BOS (None if there is no BOS), and the share of those that end with EOS."""
     documents, filled = len(offsets) - 1, np.diff(offsets) > 0
     first, last = written[offsets[:-1][filled]], written[offsets[1:][filled] - 1]
     begins = None if fingerprint.bos is None else int((first == fingerprint.bos).sum()) / documents
@@ -71,7 +71,7 @@ def _fractions(written: Shard, offsets: Tokens, fingerprint: TokenizerFingerprin
 
 
 def _largest_id(written: Shard, text: str, pieces: int) -> int:
-    """Raises `TokenizerMismatch` where it is no id of the tokenizer's."""
+    """The largest id in the file. Raises `TokenizerMismatch` if it is not an id of the tokenizer's."""
     largest = int(written.max())
     if largest >= pieces:
         raise TokenizerMismatch(

@@ -1,1 +1,1 @@
-"""The `evaluate` stage: its contract, and one file an alternative."""
+"""The `evaluate` stage: its contract, and one file for each alternative."""

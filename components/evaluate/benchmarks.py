@@ -1,6 +1,6 @@
-"""Task names and an items folder in, checked benchmarks out: task file, item files, digests.
+"""Finds the task file and item files of each benchmark, and checks them before anything is measured.
 
-lm-eval does not keep few-shot items out of the test items where they come from two files: it is checked here.
+If few-shot items and test items come from two files, lm-eval does not notice an item that is in both: it is checked here.
 """
 
 import json
@@ -20,7 +20,7 @@ NAMES_OF_AN_ITEM = ("id", "q_id")
 
 
 class Named(Protocol):
-    """What is asked of an entry of `evaluate.tasks`."""
+    """The fields of an entry of `evaluate.tasks` that are needed here."""
 
     @property
     def name(self) -> str:
@@ -32,7 +32,7 @@ class Named(Protocol):
 
     @property
     def shots(self) -> int:
-        """Solved examples before each question."""
+        """Number of solved examples before each question."""
 
     @property
     def metric(self) -> str:
@@ -41,7 +41,7 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class CheckedBenchmark:
-    """A task whose files exist, hold items of its schema, and share no item between shots and test."""
+    """A task whose files exist and hold items of its schema; no item is both a shot and a test item."""
 
     name: str
     language: str
@@ -80,7 +80,7 @@ def find_benchmark(task: Named, items: Path) -> CheckedBenchmark:
 
 
 def find_task_file(name: str) -> Path:
-    """`tasks/<name>.yaml`. Raises `InputError` listing the tasks there are."""
+    """`tasks/<name>.yaml`. Raises `InputError`, which lists the known tasks, if there is no such file."""
     path = TASKS / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in TASKS.glob("*.yaml")))
@@ -92,7 +92,7 @@ def find_task_file(name: str) -> Path:
 
 
 def read_task(path: Path) -> dict[str, Any]:
-    """The task file's plain values; what `!function` names is left as text."""
+    """The task file's plain values; a `!function` stays text."""
 
     class Loader(yaml.SafeLoader):
         """Reads `!function` as a string."""
@@ -103,14 +103,14 @@ def read_task(path: Path) -> dict[str, Any]:
 
 
 def check_metric(task: Named, config: dict[str, Any], path: Path) -> None:
-    """Raises `InputError` unless the task has the metric that is asked for."""
+    """Raises `InputError` unless the task has the metric that `evaluate.tasks` asks for."""
     known = [entry["metric"] for entry in config["metric_list"]]
     if task.metric not in known:
         raise InputError(f"evaluate.tasks asks {task.name} for {task.metric!r}; {path.name} has: {', '.join(known)}.")
 
 
 def read_items(path: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
-    """The items of one file. Raises `InputError` where it is missing or empty, or an item lacks a field."""
+    """The items of one file. Raises `InputError` if the file is missing or empty, or if an item lacks a field."""
     if not path.exists():
         raise InputError(
             f"{path} does not exist. evaluate.items names the folder of items: it needs "
@@ -135,7 +135,7 @@ def read_item(path: Path, number: int, line: str, fields: Sequence[str]) -> dict
 
 
 def check_shots(task: Named, path: Path, items: Sequence[object]) -> None:
-    """Raises `InputError` where there are fewer few-shot items than shots."""
+    """Raises `InputError` if there are fewer few-shot items than shots."""
     if task.shots > len(items):
         raise InputError(
             f"evaluate.tasks asks {task.name} for {task.shots} shots but {path} holds {len(items)} items. "
@@ -144,7 +144,7 @@ def check_shots(task: Named, path: Path, items: Sequence[object]) -> None:
 
 
 def check_disjoint(files: dict[str, Path], items: dict[str, list[dict[str, Any]]]) -> None:
-    """Raises `InputError` where an item, whatever its id, is both a shot and a test item."""
+    """Raises `InputError` if an item, whatever its id, is both a shot and a test item."""
     shots = {content(item): number for number, item in enumerate(items["fewshot"], 1)}
     for number, item in enumerate(items["test"], 1):
         if content(item) in shots:
@@ -155,5 +155,5 @@ def check_disjoint(files: dict[str, Path], items: dict[str, list[dict[str, Any]]
 
 
 def content(item: dict[str, Any]) -> str:
-    """Digest of an item without its names."""
+    """Digest of an item without its id."""
     return digest_value({key: value for key, value in item.items() if key not in NAMES_OF_AN_ITEM})

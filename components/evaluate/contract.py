@@ -9,7 +9,7 @@ from components.base.ports import Context
 
 
 class EvaluateReport(Report):
-    """Scores by name, for the base model and the trained one; bits per byte of held-out text by language."""
+    """Scores by task, and bits per byte of held-out text by language, of the base model and the trained one."""
 
     base: dict[str, float]
     model: dict[str, float]

@@ -1,7 +1,7 @@
-"""A model, its base and clean text in, benchmark scores and bits per byte side by side out, measured by lm-eval.
+"""Measures a trained model and its base with lm-eval: benchmark scores, and bits per byte of held-out text, side by side.
 
-This module checks and starts the ranks, as many as the site has; `components.evaluate.engine.worker` is one of them.
-Interrupted at any moment, the same call goes on with what is not measured yet, and ends with the same bytes.
+This module checks the inputs and starts as many ranks as the site has; `components.evaluate.engine.worker` is one of them.
+If it is interrupted at any moment, the same call measures what is not measured yet, and ends with the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from components.tokenizers.fingerprint import FILE, read_tokenizer_fingerprint
 
 
 class Benchmark(Fields):
-    """One task: `tasks/<name>.yaml` asked with `shots` examples; `metric` is the one of its metrics to report."""
+    """One task: `tasks/<name>.yaml`, asked with `shots` examples; `metric` is the one of its metrics to report."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
@@ -49,7 +49,7 @@ class LMEvaluator(Evaluator):
     tasks: Annotated[tuple[Benchmark, ...], Field(min_length=1)]
 
     def preflight(self) -> list[str]:
-        """Tasks that have no task file: known before the training, not after it."""
+        """Names the tasks that have no task file: this is known before the training, not only after it."""
         missing = [task.name for task in self.tasks if not (TASKS / f"{task.name}.yaml").exists()]
         where = f"components/{TASKS.parent.name}/{TASKS.name}"
         words = f"{where} has no task file for {', '.join(missing)}; add them, or leave the tasks out of evaluate.tasks"
@@ -85,7 +85,7 @@ class LMEvaluator(Evaluator):
         self, context: Context, models: Mapping[str, Path], benchmarks: Sequence[CheckedBenchmark],
         texts: Mapping[str, Sequence[str]],
     ) -> EvaluationRequest:
-        """What the ranks are told."""
+        """The request that the ranks read."""
         asking = Asking(
             maximum_length=self.maximum_length, add_bos_token=self.add_bos_token,
             batch_size=context.site.evaluate_batch_size, seed=self.batch_seed,
@@ -102,14 +102,14 @@ class LMEvaluator(Evaluator):
 
 
 def absolute(benchmark: CheckedBenchmark) -> CheckedBenchmark:
-    """With files that can be read from anywhere."""
+    """The benchmark with absolute paths to its item files."""
     return replace(benchmark, item_files={split: path.absolute() for split, path in benchmark.item_files.items()})
 
 
 def check_model(folder: Path, journal: Journal) -> None:
     """Raises `InputError` or `TokenizerMismatch` unless the folder holds a model and a tokenizer whose sizes agree.
 
-    Says where nothing is known of the tokenizer that the model was trained with.
+    Says so if nothing is known of the tokenizer that the model was trained with.
     """
     from tokenizers import Tokenizer
 

@@ -1,4 +1,4 @@
-"""Scores in, a page of Markdown out: base and trained side by side, with shots, items and the change."""
+"""Writes scores as a page of Markdown: base and trained model side by side, with shots, items and the change."""
 
 from components.formats.scores import BASE, TRAINED, Scores, TaskScore, TextScore
 
@@ -23,7 +23,7 @@ def render_table(scores: Scores) -> str:
 
 
 def tasks_table(scores: Scores) -> str:
-    """A column for each task, a row for each model: the announcement's layout, with its shot row."""
+    """A column for each task and a row for each model: the layout of Swallow's announcement, with its row of shots."""
     rows = [
         ["", *(task.name for task in scores.tasks)],
         ["---", *("---:" for _ in scores.tasks)],
@@ -49,21 +49,21 @@ def text_table(scores: Scores) -> str:
 
 
 def text_row(text: TextScore) -> list[str]:
-    """One language."""
+    """The row of one language."""
     base, trained = text.bits_per_byte[BASE], text.bits_per_byte[TRAINED]
     numbers = [f"{text.characters:,}", f"{text.bytes:,}", f"{base:.4f}", f"{trained:.4f}", f"{trained - base:+.4f}"]
     return [text.language, *numbers]
 
 
 def cell(task: TaskScore, model: str) -> str:
-    """A score, with its standard error where there is one."""
+    """A score, with its standard error if there is one."""
     score = task.scores[model]
     error = f" ± {score.standard_error:.4f}" if score.standard_error is not None else ""
     return f"{score.value:.4f}{error}"
 
 
 def settings_line(scores: Scores) -> str:
-    """How it was measured, and what was cut."""
+    """How the scores were measured, and which prompts were cut."""
     bos = "BOS before the prompt" if scores.add_bos_token else "no BOS before the prompt"
     versions = ", ".join(f"{name} {number}" for name, number in scores.versions.items())
     dtype = " and ".join(sorted(set(scores.dtype.values())))
@@ -73,5 +73,5 @@ def settings_line(scores: Scores) -> str:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Markdown rows."""
+    """The rows as a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,4 +1,4 @@
-"""Held-out texts in, what a score says of them out: their bytes, and a digest."""
+"""Counts the bytes of held-out texts, and takes their digest: what a score says about the texts it was measured on."""
 
 import hashlib
 from collections.abc import Sequence

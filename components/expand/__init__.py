@@ -1,1 +1,1 @@
-"""The `expand` stage: its contract, and one file an alternative."""
+"""The `expand` stage: its contract, and one file per alternative."""

@@ -1,4 +1,4 @@
-"""What `expand` promises: a base model and clean text in, a larger vocabulary with initialised rows out."""
+"""What `expand` promises: it gives a base model a larger vocabulary, from clean text, and initialises the new rows."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -19,7 +19,7 @@ class ExpandReport(Report):
     tokens_per_character_after: dict[str, float]
 
     def headline(self) -> str:
-        """Pieces added, tokens per character before and after; that nothing changed, where nothing did."""
+        """Pieces added, tokens per character before and after; that nothing changed, if nothing did."""
         before, after = self.tokens_per_character_before, self.tokens_per_character_after
         if not self.added_pieces:
             kept = ", ".join(f"{lang} {before[lang]:.3f}" for lang in sorted(before))
@@ -29,8 +29,8 @@ class ExpandReport(Report):
 
 
 class Expander(Component):
-    """Writes a model folder (`components.models.folder`) with its tokenizer and, where it adds, `expansion.json`."""
+    """Writes a model folder (`components.models.folder`) with its tokenizer and, if it adds pieces, `expansion.json`."""
 
     @abstractmethod
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
-        """Raises `TokenizerMismatch` where the model's rows are not its tokenizer's pieces; `EmptyCorpus`."""
+        """Raises `TokenizerMismatch` if the model's rows are not its tokenizer's pieces; `EmptyCorpus` if text is missing."""

@@ -1,4 +1,4 @@
-"""A base model, its vocabulary and clean text in; the enlarged model and `expansion.json` out, whatever the family."""
+"""Enlarges a base model's vocabulary, whatever the family of its tokenizer, and states in `expansion.json` what was done."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from components.tokenizers.japanese_scripts import count_characters
 from components.tokenizers.load import load_tokenizer
 
 CHECKED_CHARACTERS, FUZZED = 300_000, 2_000
-"""Of each language's held-out text, and random strings: some seconds. `martlet tokenizer check` takes any number."""
+"""Characters of each language's held-out text, and random strings: some seconds. `martlet tokenizer check` takes any number."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Expansion:
         return report
 
     def _room(self, model: Path) -> int:
-        """How many pieces to add. Raises `ParameterError` where there is nothing to add."""
+        """How many pieces to add. Raises `ParameterError` if there is nothing to add."""
         present, wanted = self.vocabulary.pieces, self.growth.pieces
         if wanted <= present:
             raise ParameterError(
@@ -69,7 +69,7 @@ class Expansion:
         return wanted - present
 
     def _new_pieces(self, texts: Mapping[str, Sequence[str]], room: int) -> list[str]:
-        """Exactly `room` new pieces. Raises `EmptyCorpus` where the text does not give so many."""
+        """Exactly `room` new pieces. Raises `EmptyCorpus` if the text does not give so many."""
         growth, patterns = self.growth, ", ".join(texts)
         sampled = [text for part in texts.values() for text in part]
         characters = sum(map(len, sampled))
@@ -88,7 +88,7 @@ class Expansion:
         return added
 
     def _check_targets(self, added: Sequence[str]) -> None:
-        """Raises `ParameterError` where the characters that were asked for did not fit."""
+        """Raises `ParameterError` if the characters that were asked for did not fit."""
         found = self._characters(added)
         for name, target in self.growth.characters.model_dump().items():
             if target is not None and found[name] != target:
@@ -105,7 +105,7 @@ class Expansion:
     def _prove(self, model: Path, text: Path, output: Path) -> None:
         """`check.json`, `check.md` and `check.png`: what was promised, measured on the folder as it was written.
 
-        Raises `InputError` where a promise is broken, which the base's own peculiarities can do.
+        Raises `InputError` if a promise is broken, which can come from the base's own peculiarities.
         """
         domains, _ = read_domains({"heldout": text}, CHECKED_CHARACTERS)
         domains["code"] = sample_domains()["code"]

@@ -1,4 +1,4 @@
-"""A tokenizer and clean text in, tokens per character of the held-out documents out."""
+"""Measures a tokenizer's fertility: tokens per character of the held-out documents."""
 
 from pathlib import Path
 

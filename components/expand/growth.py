@@ -20,7 +20,7 @@ class TrainingText(Fields):
 
 
 class CharacterTargets(Fields):
-    """How many characters of a Unicode block the whole vocabulary shall know, the base's included; null: as coverage gives.
+    """How many characters of a Unicode block the whole vocabulary is to know, the base's included; null: as coverage gives.
 
     Kana that the text lacks are added all the same, for their alphabets are closed: ぁ to ん (83), ァ to ヶ with ・ and ー
     (88). Kanji are added by their frequency in the text. Swallow-MS 7b has 83, 87 and 3,208.
@@ -59,13 +59,13 @@ class Growth(Fields):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        """A matrix whose height is no multiple of `multiple_of` is a typing error."""
+        """A matrix whose height is not a multiple of `multiple_of` is a typing error."""
         rows = self.pieces + self.padding_rows
         if over := rows % self.multiple_of:
             below = self.pieces - over
             named = f"pieces: {self.pieces:,}" + (f" and padding_rows: {self.padding_rows:,}" if self.padding_rows else "")
             raise ValueError(
-                f"{named} is no multiple of multiple_of, {self.multiple_of}. "
+                f"{named} is not a multiple of multiple_of, {self.multiple_of}. "
                 f"Take {below:,} or {below + self.multiple_of:,} pieces"
             )
         patterns = [share.text for share in self.text]

@@ -1,4 +1,4 @@
-"""A base model in, the same model out: for a recipe that keeps its vocabulary, as Swallow-MX 8x7b does."""
+"""Hands the base model on unchanged: for a recipe that keeps its vocabulary, as Swallow-MX 8x7b does."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ CONFIGURATION = ("config.json", "generation_config.json", INDEX)
 
 
 class PassthroughExpander(Expander):
-    """Copies every file as it is; `tokenizer.json` is written only where the base has none."""
+    """Copies every file as it is; `tokenizer.json` is written only if the base has none."""
 
     kind: Literal["passthrough"]
     version: Literal[1]

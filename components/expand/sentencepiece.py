@@ -1,6 +1,6 @@
-"""A base model with `tokenizer.model` and clean text in, a model with more SentencePiece pieces out.
+"""Adds SentencePiece pieces, trained on clean text, to a base model that has a `tokenizer.model`.
 
-The fields are in `growth`, the work is in `growth_worker`, which is imported when the stage runs: parameters stay light.
+The fields are in `growth`, the work is in `expansion`, which is imported when the stage runs: parameters stay light.
 """
 
 from pathlib import Path
@@ -24,21 +24,21 @@ class SentencePieceExpander(Growth, Expander):
     version: Literal[2]
 
     def model_summary(self, before: ModelSummary) -> ModelSummary:
-        """With the pieces and padding rows that are asked for."""
+        """The summary, with the pieces and padding rows that are asked for."""
         return self.grown(before)
 
     def preflight(self) -> list[str]:
-        """Packages of the segmentation that are not installed."""
+        """Names the packages of the segmentation that are not installed."""
         return self.missing_packages()
 
     def run(self, context: Context, model: Path, text: Path, output: Path) -> ExpandReport:
-        """As the contract says. Raises `ParameterError` where `pieces` is not above the base model's."""
+        """As the contract says. Raises `ParameterError` if `pieces` is not above the base model's."""
         from components.expand.expansion import Expansion
         from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
         from components.models.folder import maximum_positions
         from components.tokenizers.special_tokens import folder_tokenizer_fingerprint
 
-        # a tokenizer.json beside tokenizer.model must be the same tokenizer: it will be written anew
+        # a tokenizer.json next to tokenizer.model must be the same tokenizer, because it will be written anew
         folder_tokenizer_fingerprint(model)
-        maximum_positions(model)  # tokenizer_config.json will want it, after the training
+        maximum_positions(model)  # tokenizer_config.json will need it, after the training
         return Expansion(self, SentencePieceVocabulary.of(model), context.journal).run(model, text, output)

@@ -1,1 +1,1 @@
-"""What the stages leave for each other below `artifacts/`: one file a format, its writer beside its reader."""
+"""What the stages leave for each other below `artifacts/`: one file per format, its writer next to its reader."""

@@ -24,7 +24,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Gives every file below `source` a second name below `target`; copies where the disk has no hard links between them."""
+    """Gives every file below `source` a second name below `target`; copies if the disk has no hard links between them."""
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         named = target / path.relative_to(source)
         named.parent.mkdir(parents=True, exist_ok=True)

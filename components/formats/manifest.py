@@ -75,12 +75,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest below `folder`. Raises `InputError` where it is absent or is none."""
+    """The manifest below `folder`. Raises `InputError` if it is absent or is not a manifest."""
     path = folder / NAME
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist. Run `dvc repro collect`, which writes it.") from None
     except ValidationError as error:
-        message = f"{path} is no manifest: {error}. Run `dvc repro --force collect`, which writes it anew."
+        message = f"{path} is not a manifest: {error}. Run `dvc repro --force collect`, which writes it anew."
         raise InputError(message) from None

@@ -1,4 +1,4 @@
-"""scores.json: what `evaluate` measured for a base model and a trained one, and how; its writer beside its reader."""
+"""scores.json: what `evaluate` measured for a base model and a trained one, and how; its writer next to its reader."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class _Stated(BaseModel):
 
 
 class Score(_Stated):
-    """One model's mean over a task's items; `standard_error` where the aggregation has one."""
+    """One model's mean over a task's items; `standard_error` is None if the aggregation has none."""
 
     value: float
     standard_error: float | None
@@ -70,7 +70,7 @@ class Scores(_Stated):
 
 
 def read_scores(folder: Path) -> Scores:
-    """The scores of an `evaluate` output. Raises `InputError` where they are absent or of another version."""
+    """The scores of an `evaluate` output. Raises `InputError` if they are absent or of another version."""
     path = folder / SCORES_FILE
     try:
         return Scores.model_validate_json(path.read_text(encoding="utf-8"))

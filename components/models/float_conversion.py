@@ -1,4 +1,4 @@
-"""Bytes of F32, F16 or BF16 in, float32 out, and back with one rounding to the nearest, ties to even."""
+"""Converts bytes of F32, F16 or BF16 to float32, and back with one rounding to the nearest, ties to even."""
 
 from typing import TypeAlias
 
@@ -20,5 +20,5 @@ def encode(values: Vector, dtype: str) -> bytes:
     if dtype != "BF16":
         return values.astype("<f2" if dtype == "F16" else "<f4").tobytes()
     bits = np.ascontiguousarray(values).view(np.uint32)
-    # one less than half of the last place that stays, and one more where that place is odd: ties go to even
+    # one less than half of the last place that stays, and one more if that place is odd: ties go to even
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()

@@ -19,19 +19,19 @@ INDEX = "model.safetensors.index.json"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 """The two matrices with a row for every piece, as Mistral, Mixtral and Llama name them."""
 PADDING_ROWS = "padding_rows"
-"""The key of config.json that says how many rows after the last piece's belong to none; absent where there are none."""
+"""The key of config.json that says how many rows after the last piece's belong to no piece; absent if there are none."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a model folder. Raises `InputError` where it is absent, or no JSON object."""
+    """`config.json` of a model folder. Raises `InputError` if it is absent, or not a JSON object."""
     path = folder / "config.json"
     if not path.exists():
-        raise InputError(f"{folder} is no model folder: config.json is missing. Run the stage that writes it.")
+        raise InputError(f"{folder} is not a model folder: config.json is missing. Run the stage that writes it.")
     return _read_object(path)
 
 
 def maximum_positions(folder: Path) -> int:
-    """How many tokens config.json says the model may see. Raises `InputError` where it does not say."""
+    """How many tokens config.json says the model may see. Raises `InputError` if it does not say."""
     positions = read_config(folder).get("max_position_embeddings")
     if not isinstance(positions, int) or positions <= 0:
         raise InputError(
@@ -42,9 +42,9 @@ def maximum_positions(folder: Path) -> int:
 
 
 def weight_map(folder: Path) -> dict[str, str]:
-    """The shard of each tensor by the folder's index; empty where there is none.
+    """The shard of each tensor by the folder's index; empty if there is no index.
 
-    Raises `InputError` where the index is none, or names what is no file of this folder.
+    Raises `InputError` if the index is not one, or names anything but files of this folder.
     """
     path = folder / INDEX
     if not path.exists():
@@ -54,16 +54,16 @@ def weight_map(folder: Path) -> dict[str, str]:
         raise InputError(f"{path} has no weight_map: the shard of each tensor was expected. Fetch it again.")
     for tensor, name in shards.items():
         if not isinstance(name, str) or Path(name).name != name:
-            raise InputError(f"{path}: {tensor} lies in {name!r}; the name of a file beside it was expected. Fetch it again.")
+            raise InputError(f"{path}: {tensor} lies in {name!r}; the name of a file next to it was expected. Fetch it again.")
     return shards
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """The values of a JSON file. Raises `InputError` where it is no JSON object."""
+    """The values of a JSON file. Raises `InputError` if it is not a JSON object."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}). Fetch it again, or run the stage that writes it.") from None
+        raise InputError(f"{path} is not JSON ({error}). Fetch it again, or run the stage that writes it.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no JSON object. Fetch it again, or run the stage that writes it.")
     return values
@@ -72,7 +72,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 def weight_files(folder: Path) -> list[str]:
     """The names of the model's shards: those of its index, or the single file.
 
-    Raises `InputError` where one is absent, or as `weight_map` does.
+    Raises `InputError` if one is absent, or as `weight_map` does.
     """
     names = sorted(set(weight_map(folder).values())) or ["model.safetensors"]
     if absent := [name for name in names if not (folder / name).exists()]:
@@ -86,7 +86,7 @@ def weight_files(folder: Path) -> list[str]:
 def tensor_shapes(folder: Path) -> dict[str, list[int]]:
     """The shape of every tensor in the folder's safetensors files, read from their headers alone.
 
-    Raises `InputError` where a file is of another kind or cut off.
+    Raises `InputError` if a file is of another kind or cut off.
     """
     return {tensor.name: list(tensor.shape) for tensor in read_tensors(folder)}
 
@@ -106,7 +106,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def padding_rows(folder: Path) -> int:
-    """How many rows config.json says the matrices have after the last piece's. Raises `InputError` where it is no number."""
+    """How many rows config.json says the matrices have after the last piece's. Raises `InputError` if it is not a number."""
     rows = read_config(folder).get(PADDING_ROWS, 0)
     if not isinstance(rows, int) or rows < 0:
         raise InputError(
@@ -118,7 +118,7 @@ def padding_rows(folder: Path) -> int:
 def check_rows(folder: Path, pieces: int) -> None:
     """Raises `TokenizerMismatch` unless the embedding has a row for each of the tokenizer's pieces, and its padding rows.
 
-    Raises `InputError` where there is no embedding.
+    Raises `InputError` if there is no embedding.
     """
     shape, padding = tensor_shapes(folder).get(EMBEDDING), padding_rows(folder)
     if shape is None:

@@ -1,7 +1,7 @@
-"""A safetensors file in, where its tensors lie out; tensors as blocks of bytes in, a safetensors file out.
+"""Reads where a safetensors file's tensors lie, and writes such a file from tensors that come as blocks of bytes.
 
-No tensor is ever held. The layout is the library's own: eight bytes with the length of a JSON header, the header padded with
-spaces to a multiple of eight, then the tensors without a gap, in the order of the header.
+No tensor is ever held in memory. The layout is the library's own: eight bytes with the length of a JSON header, the header
+padded with spaces to a multiple of eight, then the tensors without a gap, in the order of the header.
 """
 
 import json
@@ -50,14 +50,14 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """What the file says of its tensors. Raises `InputError` where it is of another kind or cut off."""
+    """What the file says of its tensors. Raises `InputError` if it is of another kind or cut off."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy"):  # the library judges lengths, offsets and shapes; it reads the header alone
             pass
     except SafetensorError as error:
-        raise InputError(f"{path} is no whole safetensors file ({error}). Fetch or write it again.") from None
+        raise InputError(f"{path} is not a whole safetensors file ({error}). Fetch or write it again.") from None
     with path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         entries = json.loads(stream.read(length))
@@ -71,7 +71,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_blocks(path: Path, offset: int, size: int) -> Iterator[bytes]:
-    """`size` bytes of the file from `offset` on; opened when asked for. Raises `InputError` where it ends before."""
+    """`size` bytes of the file from `offset` on; opened when asked for. Raises `InputError` if it ends before."""
     with path.open("rb") as stream:
         stream.seek(offset)
         while size:

@@ -1,4 +1,4 @@
-"""A model folder's `config.json` in, the model's summary out."""
+"""Reads a model's summary from the `config.json` of its folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from components.models.folder import read_config
 
 
 def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
-    """The shape that a `config.json` states; None where it is of another family."""
+    """The shape that a `config.json` states; None if it is of another family."""
     if config.get("model_type") not in ("mistral", "mixtral", "llama"):
         return None
     heads = int(config["num_attention_heads"])
@@ -29,7 +29,7 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape | None:
 
 
 def read_model_summary(folder: Path) -> ModelSummary | None:
-    """What a model folder's `config.json` states; None where there is none."""
+    """What a model folder's `config.json` states; None if there is none."""
     if not (folder / "config.json").exists():
         return None
     config = read_config(folder)

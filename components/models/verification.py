@@ -14,7 +14,7 @@ from components.models.dtypes import torch_name
 from components.models.folder import EMBEDDING, HEAD, check_rows, padding_rows, read_tensors, tensor_shapes
 
 EXPERT = "model.layers.{layer}.block_sparse_moe.experts.{expert}.{matrix}.weight"
-"""What the hub calls a Mixtral's matrices of experts."""
+"""The hub's name of a matrix of a Mixtral's expert."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ModelFacts:
         return self.shapes[HEAD][0] if HEAD in self.shapes else None
 
     def differences(self, expected: Mapping[str, object]) -> Iterator[tuple[str, Any, object]]:
-        """Each key of config.json that states something else than expected (None: not stated), with what it states and that."""
+        """Each key of config.json that does not state what was expected, with what it states (None: nothing) and that."""
         for key, value in expected.items():
             if self.config.get(key) != value:
                 yield key, self.config.get(key), value

@@ -1,1 +1,1 @@
-"""The `pack` stage: its contract, and one file an alternative."""
+"""The `pack` stage: its contract, and one file per alternative."""

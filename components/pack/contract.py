@@ -1,4 +1,4 @@
-"""What `pack` promises: clean text and a tokenizer in, token shards and an exact mixture out."""
+"""What `pack` promises: it turns clean text into the tokens of a model's tokenizer, as shards with an exact mixture."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -28,4 +28,4 @@ class Packer(Component):
 
     @abstractmethod
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
-        """Takes the tokenizer from the `model` folder. Raises `EmptyCorpus` where a source of the mixture has no text."""
+        """Takes the tokenizer from the `model` folder. Raises `EmptyCorpus` if a source of the mixture has no text."""

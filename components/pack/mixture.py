@@ -1,4 +1,4 @@
-"""Clean text and a tokenizer in, token shards in an exact mixture out: the same bytes at any number of processes."""
+"""Packs clean text as token shards in an exact mixture: the same bytes at any number of processes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class MixturePacker(Packer):
     seed: int = Field(ge=0)
     mixture: tuple[MixtureSource, ...] = Field(min_length=1)
     heldout_characters: dict[str, Annotated[int, Field(gt=0)]]
-    """How much held-out text is packed by language, which training is measured on: documents by their id, the last one cut."""
+    """How much held-out text of each language is packed to measure training on: documents by their id, the last one cut."""
 
     @field_validator("mixture")
     @classmethod
@@ -48,12 +48,10 @@ class MixturePacker(Packer):
         return mixture
 
     def run(self, context: Context, text: Path, model: Path, output: Path) -> PackReport:
-        """Raises `EmptyCorpus` where a source does not fill one sample, or where a language has no held-out text.
+        """Raises `EmptyCorpus` if a source does not fill one sample, or if a language has no held-out text.
 
-        Raises `InputError` without a tokenizer that has an EOS.
-
-        Raises `InputError` where a held-out document is among the text, `TokenizerMismatch` where the tokenizer's files
-        contradict each other.
+        Raises `InputError` if the tokenizer has no EOS, or if a held-out document is among the text; `TokenizerMismatch` if
+        the tokenizer's files contradict each other.
         """
         from components.data.documents import heldout_ids, training_files
         from components.data.token_shards import TokenIndex, token_dtype, write_index

@@ -1,4 +1,4 @@
-"""Anything in, an index that says nothing was packed out: for a base model that comes trained."""
+"""Packs nothing, and writes an index that says so: for a base model that comes trained."""
 
 from pathlib import Path
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Documents in, token ids out, in any number of processes and always in the same order."""
+"""Tokenises documents in any number of processes, always in the same order."""
 
 import multiprocessing
 from collections import deque
@@ -31,7 +31,10 @@ DOCUMENTS_A_TASK = 32
 
 
 def packing_tokenizer_fingerprint(model: Path) -> TokenizerFingerprint:
-    """Of the tokenizer to pack with. Raises `InputError` if it has no EOS, and as `folder_tokenizer_fingerprint` does."""
+    """The fingerprint of the tokenizer to pack with.
+
+    Raises `InputError` if it has no EOS, and as `folder_tokenizer_fingerprint` does.
+    """
     fingerprint = folder_tokenizer_fingerprint(model)
     if fingerprint.eos is None:
         raise InputError(
@@ -53,13 +56,13 @@ def tokenise_for(model: Path, texts: list[Text]) -> list[Tokenised]:
 
 
 def tokenise(tokenizer: Tokenizer, texts: list[Text]) -> list[Tokenised]:
-    """`BOS + text + EOS` of each document, in order; without a BOS where the tokenizer has none."""
+    """`BOS + text + EOS` of each document, in order; without a BOS if the tokenizer has none."""
     documents = tokenizer.encode_documents([text for _, text in texts])
     return list(zip((name for name, _ in texts), documents, strict=True))
 
 
 def pack_heldout(text: Path, model: Path, output: Path, dtype: str, share: tuple[str, int]) -> HeldoutText:
-    """Writes the files of a language's first held-out characters: `share` names both. Raises `EmptyCorpus` without text."""
+    """Writes a language's first held-out characters; `share` names both. Raises `EmptyCorpus` if there is no text."""
     language, characters = share
     path = heldout_file(text, language)
     texts = first_texts(read_documents(path), characters)
@@ -94,7 +97,7 @@ class Tokenisers:
             self._pool.shutdown(cancel_futures=True)
 
     def tokenise(self, files: list[Path]) -> Iterator[Tokenised]:
-        """The documents of these files, in order, as tokens. Raises `InputError` where one is held out."""
+        """The documents of these files, in order, as tokens. Raises `InputError` if one is held out."""
         texts = (text for path in files for text in self._texts(path))
         tasks = iter(lambda: list(islice(texts, DOCUMENTS_A_TASK)), [])
         if self._pool is None:

@@ -1,1 +1,1 @@
-"""The `publish` stage: its contract, and one file an alternative."""
+"""The `publish` stage: its contract, and one file for each alternative."""

@@ -1,4 +1,4 @@
-"""A release's facts in, its model card (README.md) out; the words are in card.md.j2."""
+"""Writes a release's model card (README.md) from its facts; the words are in card.md.j2."""
 
 import math
 import re
@@ -19,14 +19,14 @@ TEMPLATE = "card.md.j2"
 NEEDED = ("collect", "clean", "expand", "train")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 USEFUL_TOKENS = 1_000_000_000
-"""Below this many trained tokens a card calls its model a demonstration."""
+"""A model that was trained on fewer tokens is called a demonstration in its card."""
 
 LANGUAGES = {"ja": "Japanese", "en": "English"}
 PROMPTS = {"ja": "Debianのパッケージは、", "en": "A Debian package is"}
 
 
 class Release(Protocol):
-    """What a publisher knows of its release."""
+    """What a publisher knows about its release."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class Release(Protocol):
 
     @property
     def base_model(self) -> str:
-        """A repository on the Hub, or a few words."""
+        """A repository on the Hub, or a description in a few words."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class Column:
 
 
 def render_card(release: Release, records: Sequence[Record], scores: Scores, config: ReleaseConfig) -> str:
-    """The card as Markdown with YAML front matter. Raises `InputError` where a stage's record is missing."""
+    """The card as Markdown with YAML front matter. Raises `InputError` if a stage's record is missing."""
     by_stage = {record.stage: record for record in records}
     if missing := [stage for stage in NEEDED if stage not in by_stage]:
         raise InputError(f"the model card needs the records of {', '.join(missing)}. Run `dvc repro {missing[0]}`.")
@@ -92,7 +92,7 @@ def render_card(release: Release, records: Sequence[Record], scores: Scores, con
 
 
 def front_matter(release: Release, config: ReleaseConfig) -> str:
-    """The YAML that the Hub reads. `base_model` must name a repository there, so that a description is left out."""
+    """The YAML that the Hub reads. There `base_model` must be a repository, so a description is left out."""
     values: dict[str, Any] = {
         "language": list(release.languages),
         "license": release.licence,
@@ -138,7 +138,7 @@ def data_facts(by_stage: Mapping[str, Record]) -> dict[str, Any]:
 
 
 def source_row(source: Mapping[str, Any]) -> dict[str, str]:
-    """Name, place, language and licence of a source; the place is what its kind of source calls it."""
+    """Name, place, language and licence of a source; each kind of source has its own word for the place."""
     places = ("package", "repository", "bucket", "path")
     place = next((str(source[key]) for key in places if key in source), "")
     row = {key: str(source.get(key, "")) for key in ("name", "language", "licence")}
@@ -146,7 +146,7 @@ def source_row(source: Mapping[str, Any]) -> dict[str, str]:
 
 
 def training_rows(record: Record) -> list[tuple[str, str]]:
-    """Every parameter of the training, nested ones with dots."""
+    """Every parameter of the training; names of nested ones are joined by dots."""
     rows = [("kind", record.kind)]
     for key, value in record.parameters.items():
         if key not in ("kind", "version"):
@@ -162,7 +162,7 @@ def flattened(key: str, value: object) -> list[tuple[str, str]]:
 
 
 def written(value: object) -> str:
-    """A parameter as a person writes it."""
+    """A parameter's value as a person writes it."""
     if value is None:
         return "–"
     if isinstance(value, list):

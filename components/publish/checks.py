@@ -1,7 +1,7 @@
-"""A model folder in, the config.json to release out: the checks that a reader of it relies on.
+"""Checks a model folder before its release, and gives the config.json to release.
 
-They are the faults that were found in published models: a vocabulary that is not the embedding's, a context length of
-the base model, a path of the machine that trained it, a router that still returns its logits.
+The checks look for faults that were found in published models: a vocabulary size that is not the embedding's, the context
+length of the base model, a path of the machine that trained the model, a router that still returns its logits.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from components.records import Record
 
 @dataclass(frozen=True)
 class ReleaseConfig:
-    """A config.json that passed, and the generation settings that lie beside it, if any."""
+    """A config.json that passed, and the generation settings that lie next to it, if any."""
 
     values: dict[str, Any]
     generation: Path | None
@@ -34,20 +34,20 @@ class ReleaseConfig:
 
 
 def checked_config(folder: Path, records: Sequence[Record]) -> ReleaseConfig:
-    """The release's configuration. Raises `InputError` or `TokenizerMismatch` with both numbers where one is wrong."""
+    """The release's configuration. Raises `InputError` or `TokenizerMismatch`, with both values, if one is wrong."""
     values = {key: value for key, value in read_config(folder).items() if key != "_name_or_path"}
     check_vocabulary(folder, values)
     check_positions(folder, values, records)
     check_paths(folder, values)
     values["dtype"] = checked_dtype(folder, values)
     if "output_router_logits" in values:
-        values["output_router_logits"] = False  # training's auxiliary loss; costs memory and changes generate()'s output
+        values["output_router_logits"] = False  # for training's auxiliary loss; it costs memory and changes generate()'s output
     generation = folder / "generation_config.json"
     return ReleaseConfig(values, generation if generation.exists() else None)
 
 
 def check_vocabulary(folder: Path, values: dict[str, Any]) -> None:
-    """config.json, embedding and output head have a row for each of the tokenizer's pieces, and the padding rows stated."""
+    """Raises `TokenizerMismatch` unless config.json, embedding and head have a row for each piece and stated padding row."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise InputError(f"{path} does not exist: a release needs its tokenizer. Run `dvc repro expand train`.")
@@ -65,7 +65,7 @@ def check_vocabulary(folder: Path, values: dict[str, Any]) -> None:
 
 
 def check_positions(folder: Path, values: dict[str, Any], records: Sequence[Record]) -> None:
-    """The context length is the one that was trained."""
+    """Raises `InputError` unless the context length is the one that was trained."""
     found = values.get("max_position_embeddings")
     parameters = next((record.parameters for record in records if record.stage == "train"), {})
     trained = parameters.get("maximum_positions", found)
@@ -77,13 +77,13 @@ def check_positions(folder: Path, values: dict[str, Any], records: Sequence[Reco
 
 
 def check_paths(folder: Path, values: dict[str, Any]) -> None:
-    """No path of this machine is left in the configuration."""
+    """Raises `InputError` if a path of this machine is left in the configuration."""
     for key, text in ModelFacts(folder, values).absolute_paths(PurePosixPath, PureWindowsPath):
         raise InputError(f"{folder / 'config.json'}: {key} holds a path of this machine ({text}). Remove it.")
 
 
 def checked_dtype(folder: Path, values: dict[str, Any]) -> str:
-    """The dtype of the embedding, which config.json must not contradict."""
+    """The dtype of the embedding. Raises `InputError` if config.json states another one."""
     facts = ModelFacts(folder, values)
     dtype = facts.embedding_dtype
     stated = facts.stated_dtype(otherwise=dtype)

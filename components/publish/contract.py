@@ -24,4 +24,4 @@ class Publisher(Component):
 
     @abstractmethod
     def run(self, context: Context, model: Path, scores: Path, records: Path, output: Path) -> PublishReport:
-        """`records` holds one folder a stage, each with its `record.json`."""
+        """`records` holds one folder for each stage, with its `record.json`."""

@@ -1,4 +1,4 @@
-"""A trained model, its scores and every stage's record in, a release in a folder out."""
+"""Publishes a trained model as a folder: weights, tokenizer, scores, model card and lineage."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ LANGUAGE = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class FolderPublisher(Publisher):
-    """Lays the release out as a model repository: whoever has the folder can load it with transformers."""
+    """Lays out the release as a model repository: transformers can load the folder."""
 
     kind: Literal["folder"]
     version: Literal[1]
@@ -32,8 +32,8 @@ class FolderPublisher(Publisher):
     maximum_shard_megabytes: Annotated[int, Field(gt=0)]
 
     def run(self, context: Context, model: Path, scores: Path, records: Path, output: Path) -> PublishReport:
-        """Raises `InputError` or `TokenizerMismatch` where model, scores and records do not belong together."""
-        # jinja2 and tokenizers are not loaded for every stage that reads the parameters
+        """Raises `InputError` or `TokenizerMismatch` if model, scores and records do not belong together."""
+        # imported here, so that stages that only read the parameters do not load jinja2 and tokenizers
         from components.publish.card import render_card
         from components.publish.checks import checked_config
         from components.publish.lineage import check_input, read_records, trace
@@ -58,7 +58,7 @@ class FolderPublisher(Publisher):
 
 
 def copy_file(path: Path, folder: Path) -> None:
-    """Copies a file under its own name. Raises `InputError` where it is missing."""
+    """Copies a file under its own name. Raises `InputError` if it is missing."""
     if not path.exists():
         raise InputError(f"{path} does not exist. Run `dvc repro evaluate`, which writes it.")
     shutil.copyfile(path, folder / path.name)

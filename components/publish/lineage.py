@@ -1,4 +1,4 @@
-"""lineage.json: which stages, parameters and bytes a release was made of; read again, and held against the files."""
+"""Writes lineage.json, which says what a release was made of and how, and verifies the release's files against it."""
 
 import sys
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ OWN_STAGE = "publish"
 
 
 class StageLineage(BaseModel):
-    """What one stage did: enough to run it again and to see whether it gives the same bytes."""
+    """What one stage did: enough to run it again, and to see whether it gives the same bytes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,18 +51,18 @@ class Lineage(BaseModel):
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records below the folder in running order. Raises `InputError` where there are none or their chain is broken."""
+    """The records below the folder, in running order. Raises `InputError` if there are none or if their chain is broken."""
     found = sorted(path.parent for path in folder.glob("*/record.json"))
     if not found:
         raise InputError(f"{folder} holds no <stage>/record.json. Run the stages through `python -m components` or DVC.")
-    # an earlier release is no ancestor of this one
+    # an earlier release is not an ancestor of this one
     records = in_running_order([record for record in map(read_record, found) if record.stage != OWN_STAGE])
     check_chain(records)
     return records
 
 
 def in_running_order(records: Sequence[Record]) -> list[Record]:
-    """Producers before consumers; where both orders are right, the stage that started first."""
+    """Producers before consumers; if both orders are right, the stage that started first comes first."""
     by_stage = {record.stage: record for record in records}
     sorter = TopologicalSorter({record.stage: producers(record, records) for record in records})
     sorter.prepare()
@@ -84,7 +84,7 @@ def producers(record: Record, records: Sequence[Record]) -> set[str]:
 
 
 def check_chain(records: Sequence[Record]) -> None:
-    """Raises `InputError` where a stage took another output than the one that its producer is recorded to have written."""
+    """Raises `InputError` if a stage's input is not the output that its producer's record states."""
     outputs = {record.output.path: record for record in records}
     for record in records:
         for name, artifact in record.inputs.items():
@@ -93,12 +93,12 @@ def check_chain(records: Sequence[Record]) -> None:
                 raise InputError(
                     f"the lineage is broken: {record.stage} took {name}={artifact.path} with SHA-256 "
                     f"{artifact.sha256[:12]}…, but {producer.stage} wrote {producer.output.sha256[:12]}… there. "
-                    f"Run `dvc repro {record.stage}`, so that it takes what is there now."
+                    f"Run `dvc repro {record.stage}`, so that it takes the present output."
                 )
 
 
 def check_input(records: Sequence[Record], name: str, sha256: str) -> None:
-    """Raises `InputError` unless some stage is recorded to have written these bytes."""
+    """Raises `InputError` unless a stage's record says that it wrote these bytes."""
     if not any(record.output.sha256 == sha256 for record in records):
         stages = ", ".join(record.stage for record in records)
         raise InputError(
@@ -115,18 +115,18 @@ def trace(records: Sequence[Record], release: Path) -> Lineage:
 
 
 def read_lineage(folder: Path) -> Lineage:
-    """The lineage of a release. Raises `InputError` where it is absent or of another version."""
+    """The lineage of a release. Raises `InputError` if it is absent or of another version."""
     path = folder / LINEAGE_FILE
     try:
         return Lineage.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist: {folder} is no release. Name the folder that `publish` wrote.") from None
+        raise InputError(f"{path} does not exist: {folder} is not a release. Name the folder that `publish` wrote.") from None
     except ValueError as error:
-        raise InputError(f"{path} is no lineage of this version: {error}. Publish the release again.") from None
+        raise InputError(f"{path} is not a lineage of this version: {error}. Publish the release again.") from None
 
 
 def verify(folder: Path) -> list[str]:
-    """What differs between a release's files and its lineage, a sentence each, sorted by name; empty where nothing does."""
+    """One sentence for each file that differs from a release's lineage, sorted by name; empty if none does."""
     expected = read_lineage(folder).files
     found = {name: digest for name, digest in digest_folder(folder).items() if name != LINEAGE_FILE}
     return [
@@ -146,7 +146,7 @@ def difference(expected: str | None, found: str | None) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m components.publish.lineage FOLDER`: 0 where the release is as it was made, else 1 and what differs."""
+    """`python -m components.publish.lineage FOLDER`: 0 if the release is as it was made, else 1 and the differences."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m components.publish.lineage FOLDER\n")
         return 2

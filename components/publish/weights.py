@@ -1,6 +1,6 @@
-"""Safetensors files in, the same tensors in shards of a given size out; bytes are copied and never computed with.
+"""Copies a model's safetensors files into shards of a given size, byte for byte.
 
-Works on the files alone, with the memory of one block: a 90 GB model needs no torch and no 90 GB.
+It works on the files alone, with memory for one block: a 90 GB model needs neither torch nor 90 GB of memory.
 """
 
 import math
@@ -17,7 +17,7 @@ METADATA = {"format": "pt"}
 
 
 def release_weights(source: Path, target: Path, maximum_shard_bytes: int) -> None:
-    """Copies the weights, in new shards where a file is larger than the limit. A tensor is never cut in two."""
+    """Copies the weights, in new shards if a file is larger than the limit. A tensor is never cut in two."""
     files = sorted(source.glob("*.safetensors"))
     if not files:
         raise InputError(f"{source} holds no *.safetensors. Name the output of `train`, or run `dvc repro train`.")
@@ -29,7 +29,7 @@ def release_weights(source: Path, target: Path, maximum_shard_bytes: int) -> Non
 
 
 def split(tensors: Sequence[Tensor], maximum_bytes: int) -> list[list[Tensor]]:
-    """Shards in the order given, each of at most `maximum_bytes` (a larger tensor stands alone)."""
+    """The tensors in the order given, in shards of at most `maximum_bytes` each (a larger tensor stands alone)."""
     shards: list[list[Tensor]] = []
     room = 0
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""What a rank's process does from its first line to its last: listens, works, and says how it ended.
+"""What a rank's process does from its first line to its last: it listens for signals, works, and says how it ended.
 
 SIGTERM, SIGUSR1 and SIGUSR2 ask a rank to keep what it has and leave, with exit code 0 and an outcome that says so: a launcher
 that kills everything at the first bad exit would race with what is being saved.

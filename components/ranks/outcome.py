@@ -1,4 +1,4 @@
-"""How a stage's ranks ended, in two small files: whether they are done, and what of the user's they could not take."""
+"""How a stage's ranks ended, in two small files: whether they are done, and what the user gave that they refused."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Outcome(Fields):
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """How the last ranks ended; None if they left no word."""
+    """How the last ranks ended; None if they left no outcome."""
     return Outcome.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
@@ -35,12 +35,12 @@ class Refusal(Fields):
 
 
 def write_refusal(path: Path, error: MartletError) -> None:
-    """Leaves word of it."""
+    """Writes the error into the file."""
     write_text(path, Refusal(error=type(error).__name__, message=str(error)).model_dump_json())
 
 
 def raise_refusal(path: Path) -> None:
-    """Raises the error that a rank left word of, if one did; `InputError` if its class is not known here."""
+    """Raises the error that a rank wrote into the file, if one did; `InputError` if its class is not known here."""
     if path.exists():
         refusal = Refusal.model_validate_json(path.read_bytes())
         raise error_classes().get(refusal.error, InputError)(refusal.message)

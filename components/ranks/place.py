@@ -1,4 +1,4 @@
-"""A rank's place among all ranks, as whoever started it says in its environment."""
+"""A rank's place among all ranks, read from the environment that it was started with."""
 
 import os
 from dataclasses import dataclass
@@ -16,5 +16,5 @@ class RankPlace:
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """In the words of `torch.distributed`."""
+        """Reads the variables that `torch.distributed` reads."""
         return cls(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))

@@ -53,11 +53,11 @@ class RankRequest(Fields):
         """Whether the whole result is there."""
 
     def reached(self, outcome: Outcome) -> str:  # noqa: ARG002  (for those that know)
-        """How far ranks came that were stopped, such as " after step 4 of 9"; most say nothing."""
+        """How far stopped ranks came, such as " after step 4 of 9"; most requests say nothing."""
         return ""
 
     def forget(self) -> None:
-        """Removes what ranks left for another request in this folder; most leave nothing behind that could be mistaken."""
+        """Removes what ranks left for another request in this folder; most leave nothing that could be mistaken."""
 
     def write(self) -> None:
         """Replaces the request's file; what was left for another request is forgotten first."""

@@ -1,4 +1,4 @@
-"""A request carried out by as many ranks as the site has; what they could not take is raised here, in their own words."""
+"""Carries a request out with as many ranks as the site has; what they refused is raised here, in their own words."""
 
 from components.base.ports import Context, Launcher
 from components.errors import WorkerFailed
@@ -7,10 +7,10 @@ from components.ranks.request import RankRequest
 
 
 def run_ranks(request: RankRequest, context: Context, processes: int) -> None:
-    """Has the ranks do what is not done yet; the same call again goes on with what is left.
+    """Has the ranks do what is not done yet; the same call again resumes with what is left.
 
-    Raises a rank's own error if what the user gave was at fault; `WorkerFailed` if a process died, or if they were stopped by
-    a signal.
+    Raises a rank's own error if what the user gave was at fault; `WorkerFailed` if a process died, or if a signal stopped
+    the ranks.
     """
     request.write()
     if request.is_done():

@@ -1,6 +1,6 @@
 """The signals that ask a rank to stop: noted when they come, acted on when the rank looks.
 
-Light: it is there before the imports that take seconds.
+It is light, because it is imported before the modules that take seconds.
 """
 
 import signal

@@ -1,1 +1,1 @@
-"""Tokenizers of either family: loaded, compared by what they do, converted, checked."""
+"""Tokenizers of both families, SentencePiece and byte-level BPE: loading, comparing, converting and checking them."""

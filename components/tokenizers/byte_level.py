@@ -1,7 +1,7 @@
-"""A model folder's `tokenizer.json` in, a byte-level BPE tokenizer out, such as SmolLM2's, Llama 3's or Qwen's.
+"""Reads a byte-level BPE tokenizer, such as SmolLM2's, Llama 3's or Qwen's, from a model folder's `tokenizer.json`.
 
-Two things may be lost on the way to ids and back, both by the base model's own choice: Qwen normalises to NFC, and SmolLM2
-has no piece for some control characters, which its tokenizer drops. `normalization` and `lacks` say so.
+Text may change on the way to ids and back in two ways, both by the base model's own choice: Qwen normalises to NFC, and
+SmolLM2 drops some control characters, for which it has no piece. `normalization` and `lacks` say so.
 """
 
 import json
@@ -22,16 +22,16 @@ Specification: TypeAlias = dict[str, Any]
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _OTHERS = [byte for byte in range(0x100) if byte not in _PRINTABLE]
 ALPHABET = {byte: chr(byte) for byte in _PRINTABLE} | {byte: chr(0x100 + n) for n, byte in enumerate(_OTHERS)}
-"""The letter that stands for each byte: itself where it is printable in Latin-1, else one from U+0100 on, as in GPT-2."""
+"""The letter that stands for each byte: itself if it is printable in Latin-1, else one from U+0100 on, as in GPT-2."""
 _BYTES = {letter: byte for byte, letter in ALPHABET.items()}
 
 TEXT_BYTES = frozenset({0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC2, 0xF1), 0xF3})
-"""The bytes of UTF-8 text but for control characters and for planes that hold no character, or private ones alone."""
+"""The bytes of UTF-8 text, except control characters and planes that hold no characters or only private ones."""
 
 
 @dataclass(frozen=True)
 class BackendTokenizer(Tokenizer):
-    """What the `tokenizers` library makes of a `tokenizer.json`: `backend` is as `backend_of` gives it."""
+    """A tokenizer of the `tokenizers` library; `backend` is what `backend_of` returns."""
 
     backend: Any
 
@@ -53,18 +53,18 @@ class BackendTokenizer(Tokenizer):
 class ByteLevelTokenizer(BackendTokenizer):
     """A byte-level BPE tokenizer.
 
-    Special tokens in text are text. Added tokens that the base declares not special, as Qwen's `<think>`, are tokens.
+    Special tokens in text are text. Added tokens that the base model does not declare special, as Qwen's `<think>`, are tokens.
     """
 
     normalization: Literal["NFC"] | None
     lacks: frozenset[int]
-    """Bytes without a piece: characters with such a byte lose it."""
+    """Bytes that have no piece: characters that contain such a byte lose it."""
 
 
 def read_byte_level(folder: Path) -> ByteLevelTokenizer:
-    """The byte-level tokenizer of a model folder. Raises `InputError` as `read_specification`, or where BOS or EOS is no piece.
+    """The byte-level tokenizer of a model folder. Raises `InputError` as `read_specification`, or if BOS or EOS has no piece.
 
-    From here on the `tokenizers` library works on one thread in this process: pack runs a process on every core.
+    From here on the `tokenizers` library works on one thread in this process: `pack` runs a process on every core.
     """
     specification = read_specification(folder)
     ids = specification["model"]["vocab"] | {token["content"]: token["id"] for token in specification["added_tokens"]}
@@ -78,7 +78,7 @@ def read_byte_level(folder: Path) -> ByteLevelTokenizer:
 def backend_of(specification: Specification, path: Path) -> Any:
     """The `tokenizers.Tokenizer` of a specification, on one thread, for text of any length in which nothing is special.
 
-    Raises `InputError`, which names `path`, with the library's own words where it takes the specification for broken.
+    Raises `InputError`, which names `path` and gives the library's own words, if the library cannot load the specification.
     """
     from tokenizers import Tokenizer as Backend
 
@@ -86,47 +86,47 @@ def backend_of(specification: Specification, path: Path) -> Any:
     try:
         backend = Backend.from_str(json.dumps(specification))
     except Exception as error:  # noqa: BLE001 (the library raises nothing finer)
-        raise InputError(f"{path} is no tokenizer that can be loaded ({error}). Fetch it again.") from None
+        raise InputError(f"{path} is not a tokenizer that can be loaded ({error}). Fetch it again.") from None
     backend.encode_special_tokens = True
-    backend.no_truncation()  # some folders were saved with the limits of their last batch
+    backend.no_truncation()  # some folders were saved with the limits of the last batch
     backend.no_padding()
     return backend
 
 
 def read_specification(folder: Path) -> Specification:
-    """`tokenizer.json`, as it stands. Raises `InputError` where it is absent, of another family, or contradicts itself."""
+    """The values of `tokenizer.json`. Raises `InputError` if it is absent, of another family, or contradicts itself."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise InputError(f"{path} does not exist. Name a model folder that holds a byte-level BPE tokenizer.")
     try:
         specification = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}). Fetch it again.") from None
+        raise InputError(f"{path} is not JSON ({error}). Fetch it again.") from None
     if not isinstance(specification, dict) or not isinstance(specification.get("model"), dict):
-        raise InputError(f"{path} is no tokenizer: a JSON object with a model was expected. Fetch it again.")
+        raise InputError(f"{path} is not a tokenizer: a JSON object with a model was expected. Fetch it again.")
     for key, nothing in (("added_tokens", []), ("normalizer", None), ("pre_tokenizer", None), ("decoder", None)):
         specification.setdefault(key, nothing)
     try:
         _check_family(specification, path)
         _check_ids(specification, path)
     except (AttributeError, KeyError, TypeError):
-        backend_of(specification, path)  # values of a wrong kind: the library says which
+        backend_of(specification, path)  # values of a wrong type: the library says which
         raise
     return specification
 
 
 def spell(data: bytes) -> str:
-    """The bytes in the letters of the vocabulary."""
+    """The bytes, written in the letters of the vocabulary."""
     return "".join(ALPHABET[byte] for byte in data)
 
 
 def bytes_of(piece: str) -> bytes | None:
-    """What the letters of a piece stand for; None where one of them stands for no byte, as in some special tokens."""
+    """The bytes that the letters of a piece stand for; None if one of them stands for no byte, as in some special tokens."""
     return bytes(_BYTES[letter] for letter in piece) if _BYTES.keys() >= set(piece) else None
 
 
 def text_of_bytes(piece: str) -> str | None:
-    """What a piece says; None where its letters are not the bytes of whole characters."""
+    """The text of a piece; None if its letters are not the bytes of whole characters."""
     data = bytes_of(piece)
     try:
         return None if data is None else data.decode("utf-8")
@@ -135,7 +135,7 @@ def text_of_bytes(piece: str) -> str | None:
 
 
 def _steps(part: Any, key: str) -> list[dict[str, Any]]:
-    """The steps of a normalizer, pre-tokenizer or decoder in order, sequences laid flat."""
+    """The steps of a normalizer, pre-tokenizer or decoder in order, with nested sequences flattened."""
     if part is None:
         return []
     if part.get("type") == "Sequence":
@@ -144,12 +144,12 @@ def _steps(part: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _check_family(specification: Specification, path: Path) -> None:
-    """Raises `InputError` unless it is a byte-level BPE as GPT-2 and its heirs have it."""
+    """Raises `InputError` unless the tokenizer is a byte-level BPE as in GPT-2 and the models that followed it."""
     model = specification["model"]
-    kind = model.get("type", "BPE" if "merges" in model else "without a type")  # GPT-2's file, an old one, states none
+    kind = model.get("type", "BPE" if "merges" in model else "without a type")  # GPT-2's old file states none
     if kind != "BPE":
         raise InputError(
-            f"{path}: its model is {kind!r}, where a byte-level 'BPE' was expected. "
+            f"{path}: its model is {kind!r}, but a byte-level 'BPE' was expected. "
             "Name a base model with a byte-level BPE tokenizer, or one with a SentencePiece tokenizer.model."
         )
     lacking = sorted(byte for byte in TEXT_BYTES if ALPHABET[byte] not in model.get("vocab", {}))
@@ -181,7 +181,7 @@ def _check_ids(specification: Specification, path: Path) -> None:
 
 
 def _contradictions(specification: Specification) -> Iterator[str]:
-    """What is wrong with the ids, in words."""
+    """Says what is wrong with the ids."""
     vocabulary, names = specification["model"]["vocab"], dict[int, str]()
     added = [(token["content"], token["id"]) for token in specification["added_tokens"]]
     for name, times in Counter(name for name, _ in added).items():
@@ -197,14 +197,14 @@ def _contradictions(specification: Specification) -> Iterator[str]:
 
 
 def _special_id(folder: Path, key: str, ids: dict[str, int]) -> int | None:
-    """The id of `bos_token` or `eos_token` by tokenizer_config.json; None where it names none. Raises `InputError`."""
+    """The id of the `bos_token` or `eos_token` in tokenizer_config.json; None if it names none. Raises `InputError`."""
     token = read_given(folder).get(key)
     if token is None:
         return None
     name = content(token, folder / "tokenizer_config.json")
     if name not in ids:
         raise InputError(
-            f"{folder / 'tokenizer_config.json'}: {key} is {name!r}, which is no piece of tokenizer.json. "
+            f"{folder / 'tokenizer_config.json'}: {key} is {name!r}, which is not a piece of tokenizer.json. "
             "Take both from one release."
         )
     return ids[name]

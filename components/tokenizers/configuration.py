@@ -1,7 +1,7 @@
-"""What a base model's `tokenizer_config.json` says of its special tokens and its chat, kept through an enlargement.
+"""Reads and checks what a base model's `tokenizer_config.json` says of special tokens and chat, to keep it in an expansion.
 
-Kept are the names of the special tokens, whether BOS stands before a text and EOS behind it, the chat template and the
-padding side; how text is split is `tokenizer.json`'s to say, and the rest belongs to classes that we do not write.
+The names of the special tokens, whether BOS stands before a text and EOS after it, the chat template and the padding side
+are kept. How text is split is said by `tokenizer.json`, and the other keys belong to tokenizer classes that we do not write.
 """
 
 import json
@@ -19,15 +19,15 @@ KEPT = (
 )
 ROLES = {"bos_token": "bos_piece", "eos_token": "eos_piece", "unk_token": "unk_piece"}
 Stated: TypeAlias = tuple[str, int | None, str]
-"""A special token's text, its id where one is stated, and the file that says so."""
+"""A special token's text, its id if one is stated, and the file that states them."""
 
 
 def tokenizer_config(folder: Path, proto: Proto) -> dict[str, Any]:
-    """The `tokenizer_config.json` to write for this model: the folder's own settings, where it has any, over the defaults.
+    """The `tokenizer_config.json` to write for this model: the folder's own settings, if it has any, over the defaults.
 
     By default BOS stands in front, EOS does not follow, and text that spells a special token, as in "</s>", stays text;
-    with a chat template it does not, for a template spells them. Raises `InputError` where a special token is no piece
-    of the vocabulary, or is one twice.
+    with a chat template it becomes the token, because a template spells special tokens. Raises `InputError` if a special
+    token is not a piece of the vocabulary, or has two ids.
     """
     given = read_given(folder)
     check_proto_specials(folder, given, proto)
@@ -40,12 +40,12 @@ def tokenizer_config(folder: Path, proto: Proto) -> dict[str, Any]:
 
 
 def read_given(folder: Path) -> dict[str, Any]:
-    """The folder's `tokenizer_config.json`, or nothing. Raises `InputError` where it is no JSON object."""
+    """The values of the folder's `tokenizer_config.json`, if any. Raises `InputError` if it is not a JSON object."""
     return _read_object(folder / CONFIG)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """The file's values, or nothing where it is absent. Raises `InputError` where it is no JSON object."""
+    """The file's values; none if it is absent. Raises `InputError` if it is not a JSON object."""
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def check_proto_specials(folder: Path, given: Mapping[str, Any], proto: Proto) -> None:
-    """`check_specials` of a SentencePiece model, whose BOS, EOS and unknown piece the folder must not name otherwise."""
+    """`check_specials` of a SentencePiece model; also, the folder must name the same BOS, EOS and unknown piece."""
     check_specials(folder, given, {piece.piece: number for number, piece in enumerate(proto.pieces)}, "tokenizer.model")
     for role, field in ROLES.items():
         own = getattr(proto.trainer_spec, field)
@@ -72,8 +72,8 @@ def check_proto_specials(folder: Path, given: Mapping[str, Any], proto: Proto) -
 def check_specials(folder: Path, given: Mapping[str, Any], numbers: Mapping[str, int], owner: str) -> None:
     """Raises `InputError` unless every special token that the folder names is exactly one piece of the vocabulary.
 
-    `numbers` are the ids of the pieces, `owner` is the file that they stand in. A token that is none of them would be given
-    the next id by transformers, for which the model has no row.
+    `numbers` are the ids of the pieces, `owner` is the file that holds them. To a token that is not a piece, transformers
+    would give the next id, for which the model has no row.
     """
     stated = list(stated_specials(folder, given))
     _check_once(folder, stated)
@@ -88,7 +88,7 @@ def check_specials(folder: Path, given: Mapping[str, Any], numbers: Mapping[str,
 
 
 def _check_once(folder: Path, stated: Sequence[Stated]) -> None:
-    """Raises `InputError` where a special token has two ids; that two files state the same one is well."""
+    """Raises `InputError` if a special token has two ids; two files may state the same one."""
     ids: dict[str, list[int]] = {}
     for text, number, _ in stated:
         if number is not None:
@@ -102,7 +102,7 @@ def _check_once(folder: Path, stated: Sequence[Stated]) -> None:
 
 
 def stated_specials(folder: Path, given: Mapping[str, Any]) -> Iterator[Stated]:
-    """Special tokens as the folder states them: `added_tokens_decoder`, `added_tokens.json`, by role, and by list."""
+    """The special tokens that the folder states: in `added_tokens_decoder`, in `added_tokens.json`, by role, and in lists."""
     path, added = folder / CONFIG, folder / "added_tokens.json"
     decoder = given.get("added_tokens_decoder") or {}
     for number, token in _object(decoder, "added_tokens_decoder", path).items():
@@ -112,7 +112,7 @@ def stated_specials(folder: Path, given: Mapping[str, Any]) -> Iterator[Stated]:
     for role in (*ROLES, "pad_token"):
         if given.get(role) is not None:
             yield content(given[role], path), None, CONFIG
-    for key in ("additional_special_tokens", "extra_special_tokens"):  # transformers 5 writes the latter, of either form
+    for key in ("additional_special_tokens", "extra_special_tokens"):  # transformers 5 writes the latter, in either form
         tokens = given.get(key) or []
         if not isinstance(tokens, list | dict):
             raise InputError(f"{path}: {key} is {tokens!r}; a list of tokens was expected. Fetch the tokenizer again.")
@@ -121,10 +121,10 @@ def stated_specials(folder: Path, given: Mapping[str, Any]) -> Iterator[Stated]:
 
 
 def content(token: Any, path: Path) -> str:
-    """The text of a special token, which is written as such or as an object. Raises `InputError`, which names `path`."""
+    """The text of a special token, which is stated as a string or an object. Raises `InputError`, which names `path`."""
     text = token.get("content") if isinstance(token, dict) else token
     if not isinstance(text, str):
-        raise InputError(f"{path}: {token!r} is no special token: its text was expected. Fetch the tokenizer again.")
+        raise InputError(f"{path}: {token!r} is not a special token: its text was expected. Fetch the tokenizer again.")
     return text
 
 
@@ -133,11 +133,11 @@ def _number(number: Any, path: Path) -> int:
     try:
         return int(number)
     except (TypeError, ValueError):
-        raise InputError(f"{path}: {number!r} is no id of a special token. Fetch the tokenizer again.") from None
+        raise InputError(f"{path}: {number!r} is not an id of a special token. Fetch the tokenizer again.") from None
 
 
 def _object(value: Any, key: str, path: Path) -> dict[str, Any]:
-    """The value, where it is a JSON object."""
+    """The value. Raises `InputError` unless it is a JSON object."""
     if not isinstance(value, dict):
-        raise InputError(f"{path}: {key} is no JSON object: special tokens by id were expected. Fetch the tokenizer again.")
+        raise InputError(f"{path}: {key} is not a JSON object; expected special tokens by id. Fetch the tokenizer again.")
     return value

@@ -1,7 +1,7 @@
-"""A tokenizer in, the fingerprint of what it does out; and two fingerprints in, the first string that tells them apart out.
+"""Takes the fingerprint of what a tokenizer does, and compares two fingerprints: which string they split differently.
 
-The same file can answer differently under another library, and another file can answer the same: what counts is ids. A
-fingerprint travels with what was made by them, in the index of token shards and in the folder of a trained model.
+The same file can give other ids under another library, and another file can give the same ids: only ids count. The
+fingerprint is kept with what was made from the ids: in the index of token shards and in the folder of a trained model.
 """
 
 import base64
@@ -28,28 +28,28 @@ SHOWN = 8
 
 
 class TokenizerFingerprint(Fields):
-    """What a tokenizer does: two with equal fingerprints can stand for each other."""
+    """What a tokenizer does: two tokenizers with equal fingerprints can replace each other."""
 
     version: Literal[1]
     pieces: int
     bos: int | None
     eos: int | None
     document: list[int]
-    """The ids of the first golden string as a document: BOS and EOS around them, where there are such."""
+    """The ids of the first golden string as a document: with BOS and EOS around them, if the tokenizer has them."""
     reachable: int
-    """Of how many pieces the own text, at the start of a line, is split into that one piece."""
+    """How many pieces have a text that, at the start of a line, is split into that one piece."""
     vocabulary: str
-    """SHA-256 over number and text of each of these pieces, and the ids of each two neighbours' text: another vocabulary or
-    other merges than any golden string shows."""
+    """SHA-256 over number and text of each of these pieces, and over the ids of every two neighbours' text: it shows
+    differences of vocabulary and merges that no golden string shows."""
     golden: dict[str, list[int]]
     """The ids of each golden string, without BOS and EOS."""
     walk: str | None = None
-    """In Base64 a byte for each piece, by which the first string of `vocabulary` that differs is found: 0 where its text is
-    split otherwise, else a checksum of what follows from it. None in fingerprints of the time before it was there."""
+    """In Base64 one byte for each piece, by which `vocabulary`'s first string that differs is found: 0 if the piece's text is
+    not split into it, else a checksum of its text and ids with the next one's. None in fingerprints older than this field."""
 
 
 def fingerprint_tokenizer(tokenizer: Tokenizer) -> TokenizerFingerprint:
-    """The fingerprint of a tokenizer; about 7 µs a piece with SentencePiece, three times that with others."""
+    """The fingerprint of a tokenizer. It takes about 7 µs for each piece with SentencePiece, three times that with others."""
     ids = tokenizer.encode_batch(GOLDEN)
     walk = Walk.of(tokenizer)
     return TokenizerFingerprint(
@@ -61,19 +61,19 @@ def fingerprint_tokenizer(tokenizer: Tokenizer) -> TokenizerFingerprint:
 
 @dataclass(frozen=True)
 class Walk:
-    """The texts of a tokenizer's pieces, and what they and each two neighbours are split into.
+    """The texts of a tokenizer's pieces, and what they and every two neighbours are split into.
 
-    A text stands behind a line break, so that a piece which begins inside of words counts as well. Pieces that are no
-    text (special ones, halves of characters) do not: libraries differ in how they show them. Where two texts meet, merges
-    compete that within one piece do not: that is where a merge out of turn shows.
+    Each text is encoded after a line break, so that pieces which begin inside words count as well. Pieces that are not text
+    (special ones, halves of characters) do not count: libraries differ in how they show them. Where two texts meet, merges
+    compete that do not compete within one piece: there, a merge in the wrong order shows.
     """
 
     split: list[tuple[str, list[int]]]
-    """For each piece its text, behind a line break, and the ids."""
+    """For each piece, its text after a line break, and the ids of that."""
     texts: dict[int, str]
-    """The pieces that are what their own text is split into."""
+    """The texts of the pieces that their own text is split into, by id."""
     pairs: list[tuple[str, list[int]]]
-    """The text of each of these and the next one together, and the ids."""
+    """For each of these pieces, its text and the next one's joined, and the ids of that."""
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "Walk":
@@ -86,7 +86,7 @@ class Walk:
         return cls(split, texts, list(zip(pairs, tokenizer.encode_batch(pairs), strict=True)))
 
     def digest(self) -> str:
-        """SHA-256 over everything but the texts that are no one piece."""
+        """SHA-256 over `texts` and the ids of `pairs`."""
         return digest_value([list(self.texts), list(self.texts.values()), [ids for _, ids in self.pairs]])
 
     @cached_property
@@ -98,7 +98,7 @@ class Walk:
         return bytes(sums)
 
     def first_difference(self, expected: bytes) -> str:
-        """The first text whose splitting is not the one that the other's checksums stand for; nothing where none is found."""
+        """The first text that is split otherwise than the `expected` checksums say; "" if there is none."""
         both = list(enumerate(zip(expected, self.checksums, strict=False)))
         for piece, (theirs, ours) in both:
             if bool(theirs) != bool(ours):
@@ -116,11 +116,11 @@ def compare(
     expected: TokenizerFingerprint, found: TokenizerFingerprint, *, made: str, where: str, remedy: str,
     tokenizer: Tokenizer | None = None,
 ) -> None:
-    """Raises `TokenizerMismatch` unless both are equal.
+    """Raises `TokenizerMismatch` unless the two fingerprints are equal.
 
-    `where` is the tokenizer that was found, `made` is what was made with the expected one, `remedy` the next step. The
-    message shows the first golden string that is split differently, how many are, and every other difference; where no
-    golden string tells, `tokenizer`, the one that was found, is asked for one of its vocabulary that does.
+    `where` names the tokenizer that was found, `made` what was made with the expected one, `remedy` the next step. The
+    message shows the first golden string that is split differently, how many are, and every other difference. If no golden
+    string is split differently, `tokenizer`, the one that was found, is asked for a string of its vocabulary that is.
     """
     if differences := [*_different_ids(expected, found), *_different_facts(expected, found)]:
         if tokenizer is not None and expected.golden == found.golden and expected.walk is not None:
@@ -130,7 +130,7 @@ def compare(
 
 
 def _different_ids(expected: TokenizerFingerprint, found: TokenizerFingerprint) -> list[str]:
-    """The first golden string with other ids, and how many strings have them."""
+    """The first golden string with other ids, and how many strings have other ids."""
     differing = [text for text in expected.golden if expected.golden[text] != found.golden.get(text)]
     if not differing:
         return []
@@ -145,14 +145,14 @@ def _different_ids(expected: TokenizerFingerprint, found: TokenizerFingerprint) 
 
 
 def show(ids: Sequence[int], start: int) -> str:
-    """Some ids from the first difference on, and how many there are in all."""
+    """Some ids from `start` on, and how many there are in all."""
     shown = ", ".join(str(piece) for piece in ids[start : start + SHOWN])
     before, behind = "… " if start else "", " …" if len(ids) > start + SHOWN else ""
     return f"{len(ids)} ids [{before}{shown}{behind}]"
 
 
 def _different_facts(expected: TokenizerFingerprint, found: TokenizerFingerprint) -> list[str]:
-    """What differs besides the ids of golden strings."""
+    """All differences besides the ids of golden strings."""
     lines = [
         f"{name} is {_number(given)}, expected {_number(wanted)}"
         for name, wanted, given in (
@@ -179,11 +179,11 @@ def write_tokenizer_fingerprint(folder: Path, fingerprint: TokenizerFingerprint)
 
 
 def read_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint | None:
-    """The fingerprint in a model folder; None where there is none. Raises `InputError` where the file is none."""
+    """The fingerprint in a model folder; None if there is none. Raises `InputError` if the file is not a fingerprint."""
     path = folder / FILE
     if not path.exists():
         return None
     try:
         return TokenizerFingerprint.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise InputError(f"{path} is no tokenizer fingerprint of version 1: {error}. Run the train stage again.") from None
+        raise InputError(f"{path} is not a tokenizer fingerprint of version 1: {error}. Run the train stage again.") from None

@@ -1,6 +1,6 @@
-"""Nothing in, the strings out by which tokenizers are told apart.
+"""The strings by which tokenizers are told apart.
 
-They are never edited: a string more or less is another version of `components.tokenizers.fingerprint.TokenizerFingerprint`.
+They are never edited: adding or removing one needs a new version of `components.tokenizers.fingerprint.TokenizerFingerprint`.
 """
 
 GOLDEN_DOCUMENT = "The martlet has no feet: it is drawn without ever landing.\nツバメは海を渡る。"

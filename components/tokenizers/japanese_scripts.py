@@ -1,4 +1,4 @@
-"""Characters in, how many belong to each Japanese script out: by Unicode block, as Swallow's announcement counts them."""
+"""Counts characters of each Japanese script by Unicode block, as Swallow's announcement counts them."""
 
 import re
 from collections import Counter
@@ -10,11 +10,11 @@ BLOCKS = {"hiragana": "\u3040-\u309f", "katakana": "\u30a0-\u30ff", "kanji": "\u
 JAPANESE = re.compile(
     "[\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 )
-"""Punctuation, kana, kanji and width forms of CJK."""
+"""Punctuation, kana, kanji, and half-width and full-width forms."""
 
 
 def block_of(character: str) -> str | None:
-    """The name of the character's block; None outside of the three."""
+    """The name of the character's block; None if it is in none of the three."""
     return next((name for name, block in BLOCKS.items() if re.match(f"[{block}]", character)), None)
 
 

@@ -1,7 +1,7 @@
-"""A model folder in, its tokenizer out: the one module that knows which family answers for which file.
+"""Loads the tokenizer of a model folder: the one module that knows which family reads which file.
 
-A folder with `tokenizer.model` is answered by SentencePiece, which is several times faster than any other; a folder with
-`tokenizer.json` alone by the `tokenizers` library.
+A folder with `tokenizer.model` is read by SentencePiece, which is several times faster than any other; a folder with
+`tokenizer.json` alone is read by the `tokenizers` library.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from components.tokenizers.tokenizer import Tokenizer
 
 
 def tokenizer_file(folder: Path) -> Path:
-    """The one file that defines the folder's tokenizer. Raises `InputError` where there is none."""
+    """The one file that defines the folder's tokenizer. Raises `InputError` if there is none."""
     for name in ("tokenizer.model", "tokenizer.json"):
         if (folder / name).exists():
             return folder / name
@@ -19,7 +19,7 @@ def tokenizer_file(folder: Path) -> Path:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a model folder. Raises `InputError` where there is none, or none of a family we know."""
+    """The tokenizer of a model folder. Raises `InputError` if there is none, or if it is of another family."""
     if tokenizer_file(folder).name == "tokenizer.model":
         from components.tokenizers.sentencepiece import read_proto, tokenizer_of  # imports numpy
 

@@ -1,4 +1,4 @@
-"""A model folder's `tokenizer.model` in, its ModelProto and SentencePiece's own answers out."""
+"""Reads a SentencePiece tokenizer from a model folder's `tokenizer.model`, and asks SentencePiece itself for ids and text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """SentencePiece's piece types, as numbered in sentencepiece_model.proto."""
 
 PART = 2_000
-"""Characters; anything from 1,000 to 3,000 is as fast, and shorter parts make more arrays."""
+"""In characters. Anything from 1,000 to 3,000 is as fast, and shorter parts make more arrays."""
 
 SPACE = "\u2581"
 """What SentencePiece writes for a space."""
 
 NO_MODEL = (
-    "Fetch it again; or, where it is tiktoken's file of that name, as Llama 3 has it, take it away and leave tokenizer.json."
+    "Fetch it again; or, if it is tiktoken's file of that name, as Llama 3 has it, remove it and keep tokenizer.json."
 )
 """What to do about a `tokenizer.model` of another kind."""
 
@@ -48,33 +48,33 @@ class SentencePieceTokenizer(Tokenizer):
         return ids
 
     def encode_documents(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """As the port says; arrays come straight from SentencePiece, no list of numbers is made.
+        """As the port says. The arrays come straight from SentencePiece, without a list of numbers.
 
-        SentencePiece takes a document for one word, and more than linear time for it: cutting a long one up is 1.7 times as
-        fast. Parts go in one by one: a batch would start a thread for itself.
+        SentencePiece takes a document for one word and needs more than linear time for it: cutting up a long one is 1.7 times
+        as fast. Parts are encoded one by one: a batch would start a thread of its own.
         """
         return [self._document(cut(text) if self._may_cut else [text]) for text in texts]
 
     def _document(self, parts: list[str]) -> NDArray[np.int32]:
-        """The ids of a text's parts as a document."""
+        """The ids of the document that a text's parts make up."""
         first = self.processor.encode(parts[0], add_bos=self.bos is not None, return_type="numpy")
         others = (self._inside.encode(part, return_type="numpy") for part in parts[1:])
         return np.concatenate([first, *others, self._end])
 
     @cached_property
     def _end(self) -> NDArray[np.int32]:
-        """EOS, where there is one."""
+        """EOS, if there is one."""
         return np.asarray([] if self.eos is None else [self.eos], dtype=np.int32)
 
     @cached_property
     def _may_cut(self) -> bool:
-        """True where no piece joins a line's end with anything else: then no merge reaches across it."""
+        """Whether no piece joins a line's end with anything else: then no merge reaches across it."""
         pieces = (self.processor.id_to_piece(number) for number in range(self.pieces))
         return not any("\n" in piece and piece != "\n" for piece in pieces)
 
     @cached_property
     def _inside(self) -> Any:
-        """The same processor for what does not begin a text: without the dummy prefix."""
+        """The same processor without the dummy prefix, for parts that do not begin a text."""
         from sentencepiece import SentencePieceProcessor
         from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
@@ -116,7 +116,7 @@ def without_prefix(proto: Proto) -> Proto:
 
 
 def read_proto(folder: Path) -> Proto:
-    """`tokenizer.model` as a ModelProto. Raises `InputError` where it is absent, unreadable or of another family."""
+    """`tokenizer.model` as a ModelProto. Raises `InputError` if it is absent, unreadable or of another family."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
@@ -127,14 +127,14 @@ def read_proto(folder: Path) -> Proto:
     try:
         proto.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise InputError(f"{path} is no SentencePiece model ({error}). {NO_MODEL}") from None
+        raise InputError(f"{path} is not a SentencePiece model ({error}). {NO_MODEL}") from None
     _check_family(proto, path)
     _check_distinct(proto, path)
     return proto
 
 
 def _check_family(proto: Proto, path: Path) -> None:
-    """Raises `InputError` unless the model is of the family that Llama 2 and Mistral use, which is all we convert."""
+    """Raises `InputError` unless the model is of the family that Llama 2 and Mistral use: we convert no other."""
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
     others = [piece.piece for piece in proto.pieces if piece.type in (USER_DEFINED, UNUSED)]
     demands = {
@@ -154,9 +154,9 @@ def _check_family(proto: Proto, path: Path) -> None:
 
 
 def _check_distinct(proto: Proto, path: Path) -> None:
-    """Raises `InputError` where a piece, special or not, occurs twice: one of the two ids could never be had."""
+    """Raises `InputError` if a piece, special or not, occurs twice: no text would ever give one of its ids."""
     texts = [piece.piece for piece in proto.pieces]
-    twice, times = max(Counter(texts).items(), key=lambda item: item[1] > 1)  # the first one that is there again
+    twice, times = max(Counter(texts).items(), key=lambda item: item[1] > 1)  # the first one that occurs again
     if times > 1:
         ids = [number for number, text in enumerate(texts) if text == twice]
         raise InputError(

@@ -1,7 +1,7 @@
-"""A model folder in, its tokenizer as documents are made with it out: with the BOS that stands in front of every document.
+"""Finds the special tokens that a tokenizer puts around a document, above all the BOS in front of it.
 
-That a tokenizer names a BOS does not say that it uses it: SmolLM2 names one and puts nothing in front of a text. A
-document begins as a text does for which special tokens are asked for, so that what is trained is what is asked later.
+A tokenizer that names a BOS need not use it: SmolLM2 names one and puts nothing in front of a text. A document begins as a
+text does if special tokens are asked for, so that training sees what the model is asked with later.
 """
 
 import json
@@ -18,9 +18,9 @@ from components.tokenizers.tokenizer import Tokenizer
 
 
 def document_tokenizer(folder: Path) -> Tokenizer:
-    """The folder's tokenizer; its `bos` is what it puts in front, None where that is nothing. Raises as `load_tokenizer`.
+    """The folder's tokenizer; its `bos` is the BOS that it puts in front, or None. Raises as `load_tokenizer`.
 
-    Of a SentencePiece model it is the model's own BOS: `tokenizer.model` does not say whether it is put in front.
+    For a SentencePiece model it is the model's own BOS: `tokenizer.model` does not say whether it is put in front.
     """
     from components.tokenizers.byte_level import ByteLevelTokenizer
 
@@ -31,10 +31,10 @@ def document_tokenizer(folder: Path) -> Tokenizer:
 
 
 def folder_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint:
-    """The fingerprint of a model folder's tokenizer, on which its files agree.
+    """The fingerprint of a model folder's tokenizer, on which its files must agree.
 
-    Raises `TokenizerMismatch` where `tokenizer.model` and `tokenizer.json` are two tokenizers: the one would be trained with,
-    the other asked with. Raises `InputError` as `load_tokenizer` does.
+    Raises `TokenizerMismatch` if `tokenizer.model` and `tokenizer.json` are two tokenizers: the model would be trained with
+    one and asked with the other. Raises `InputError` as `load_tokenizer` does.
     """
     fingerprint = fingerprint_tokenizer(document_tokenizer(folder))
     model, converted = folder / "tokenizer.model", folder / "tokenizer.json"
@@ -48,18 +48,18 @@ def folder_tokenizer_fingerprint(folder: Path) -> TokenizerFingerprint:
 
 
 def bos_in_front(plain: Sequence[int], asked: Sequence[int], where: str) -> int | None:
-    """The BOS that a tokenizer puts in front, from the ids of `GOLDEN_DOCUMENT` without and with special tokens asked for.
+    """The BOS that a tokenizer puts in front, from the ids of `GOLDEN_DOCUMENT` without (`plain`) and with special tokens.
 
-    Raises `TokenizerMismatch` where these are not one piece in front or none, the text, and one piece behind or none.
+    Raises `TokenizerMismatch` unless the latter (`asked`) are at most one piece, the text, and at most one piece after it.
     """
     for before in (0, 1):
         text, behind = asked[before : before + len(plain)], asked[before + len(plain) :]
         if list(text) == list(plain) and len(behind) <= 1:
             return asked[0] if before else None
     raise TokenizerMismatch(
-        f"{where}: where special tokens are asked for, {GOLDEN_DOCUMENT!r} gives {show(asked, 0)}, and without them "
+        f"{where}: if special tokens are asked for, {GOLDEN_DOCUMENT!r} gives {show(asked, 0)}, and without them "
         f"{show(plain, 0)}; "
-        "the same ids with at most a BOS in front and an EOS behind were expected. Correct its post_processor."
+        "the same ids with at most a BOS in front and an EOS at the end were expected. Correct its post_processor."
     )
 
 
@@ -70,7 +70,7 @@ def _backend_bos(backend: Any, path: Path) -> int | None:
 
 
 def _read_converted(folder: Path) -> Tokenizer:
-    """The `tokenizer.json` that lies beside a `tokenizer.model`. Raises `InputError` where it cannot be read."""
+    """The `tokenizer.json` that lies next to a `tokenizer.model`. Raises `InputError` if it cannot be read."""
     from components.tokenizers.byte_level import BackendTokenizer, backend_of
     from components.tokenizers.sentencepiece import read_proto
 
@@ -78,6 +78,6 @@ def _read_converted(folder: Path) -> Tokenizer:
     try:
         backend = backend_of(json.loads(path.read_text(encoding="utf-8")), path)
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}). Fetch it again, or delete it.") from None
+        raise InputError(f"{path} is not JSON ({error}). Fetch it again, or delete it.") from None
     eos = backend.token_to_id(read_proto(folder).trainer_spec.eos_piece)
     return BackendTokenizer(backend.get_vocab_size(), _backend_bos(backend, path), eos, backend)

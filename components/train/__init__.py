@@ -1,1 +1,1 @@
-"""The `train` stage: its contract, and one file an alternative."""
+"""The `train` stage: its contract, and one file for each alternative."""

@@ -9,7 +9,7 @@ from components.base.fields import Fields
 from components.base.ports import Context
 
 WARM_START = "origin.json"
-"""In the scratch folder of a training that went on from another one's checkpoint: a `WarmStart`."""
+"""The file in a training's scratch folder that says which other training's checkpoint it started from: a `WarmStart`."""
 
 
 class WarmStart(Fields):
@@ -17,7 +17,7 @@ class WarmStart(Fields):
 
     fingerprint: str
     step: int
-    """Updates that it has."""
+    """Updates made in the checkpoint."""
 
 
 class TrainReport(Report):
@@ -30,7 +30,7 @@ class TrainReport(Report):
     last_loss: float | None
     first_bits_per_byte: dict[str, float]
     last_bits_per_byte: dict[str, float]
-    """Of held-out text by language, before the first update and after the last; empty where none was packed."""
+    """Of held-out text by language, before the first update and after the last; empty if none was packed."""
     warm_start: WarmStart | None
     """None: every update was made by this training."""
 
@@ -46,10 +46,10 @@ class TrainReport(Report):
 
 
 class Trainer(Component):
-    """Writes a model folder (`components.models.folder`) and `losses.jsonl`, one line a step."""
+    """Writes a model folder (`components.models.folder`) and `losses.jsonl`, one line for each step."""
 
     distributed: ClassVar[bool] = True
 
     @abstractmethod
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
-        """Continues from `context.scratch` where an earlier attempt left off. Raises `TokenizerMismatch`, `WorkerFailed`."""
+        """Resumes what an earlier attempt left in `context.scratch`. Raises `TokenizerMismatch`, `WorkerFailed`."""

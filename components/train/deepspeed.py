@@ -1,7 +1,7 @@
-"""A model (or its shape) and token shards in, trained weights out: DeepSpeed, in as many processes as the site has.
+"""Trains a model with DeepSpeed on token shards, in as many processes as the site has.
 
-This module checks and starts; `components.train.loop.worker` computes. Interrupted at any moment, the same call goes on from
-the newest checkpoint and ends with the same bytes.
+This module checks the inputs and starts the ranks; `components.train.loop.worker` computes. If the training is interrupted at
+any moment, the same call resumes from the newest checkpoint and ends with the same bytes.
 """
 
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
         return TrainingParameters(**{name: getattr(self, name) for name in TrainingParameters.model_fields})
 
     def model_summary(self, before: ModelSummary) -> ModelSummary:
-        """With the architecture's shape, where one is given."""
+        """The model summary with the architecture's shape, if one is given."""
         return before if self.architecture is None else replace(before, shape=self.architecture.shape)
 
     def forecast(self, before: ModelSummary, site: Site) -> Rows:
@@ -82,20 +82,20 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
         return forecast(self, self.model_summary(before), site)
 
     def hours(self, before: ModelSummary, site: Site) -> float | None:
-        """At the assumed share of the accelerator's peak, where the site names one."""
+        """Hours at the assumed share of the accelerator's peak; None if the site names no accelerator."""
         from components.train.planning.forecast import training_hours
 
         return training_hours(self, self.model_summary(before), site)
 
     def profile(self, before: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> Rows:
-        """Makes a few steps, in the site's processes on this machine."""
+        """Makes a few steps in the site's number of processes, on this machine."""
         from components.train.planning.forecast import profile_rows
         from components.train.planning.profile import profile
 
         return profile_rows(self, profile(self, self.model_summary(before), site, launcher, folder))
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:
-        """Raises `WorkerFailed` where it was stopped by a signal (the same call goes on) or a process died."""
+        """Raises `WorkerFailed` if a signal stopped the training (the same call resumes it) or a process died."""
         index = self._check_inputs(context.journal, model, tokens)
         plan = BatchPlan(self.global_batch_size, context.site.train_micro_batch_size, context.site.train_processes)
         plan.check(context.site.name)
@@ -143,7 +143,7 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
         return index
 
     def _train(self, context: Context, model: Path, tokens: Path) -> Path:
-        """Runs the ranks, unless they finished before; returns the folder that they left."""
+        """Runs the ranks, unless they have finished already; returns the model folder that they wrote."""
         from components.tokenizers.piece_bytes import piece_bytes, write_piece_bytes
 
         request = self._request(context, model, tokens)
@@ -157,7 +157,7 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
         return request.output
 
     def _request(self, context: Context, model: Path, tokens: Path) -> TrainingRequest:
-        """What the ranks are told."""
+        """The request that the ranks read."""
         return TrainingRequest(
             training=self.training,
             model=model.absolute(),
@@ -175,7 +175,7 @@ class DeepSpeedTrainer(TrainingParameters, Trainer, Plannable, WarmStartable):
 
 
 def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Journal) -> None:
-    """Raises `TokenizerMismatch` unless the model's tokenizer does what the one did that the tokens were packed with."""
+    """Raises `TokenizerMismatch` unless the model's tokenizer does what the tokenizer did that packed the tokens."""
     file = tokenizer_file(model)
     compare(
         index.tokenizer_fingerprint, folder_tokenizer_fingerprint(model), made=f"the tokens in {tokens}", where=str(file),
@@ -183,11 +183,11 @@ def check_tokenizer(tokens: Path, index: "TokenIndex", model: Path, journal: Jou
         remedy="Run the pack stage again with this tokenizer, or train the model that the tokens were packed for.",
     )
     if digest_file(file) != index.tokenizer:
-        journal.say(f"{file} has other bytes than at packing, and does the same with every piece and every golden string")
+        journal.say(f"{file} has other bytes than at packing, but does the same with every piece and every golden string")
 
 
 def complete_curve(curve: Path, every_step: Path) -> None:
-    """Adds the steps that the ranks wrote into another run's journal: two runs may share one training."""
+    """Adds the steps that are missing in this run's journal: two runs may share one training, and the ranks write into one."""
     if every_step.exists():
         file = MetricsFile(curve)
         for line in read_lines(every_step):

@@ -1,4 +1,4 @@
-"""A model folder that training wrote in, nothing out if it is what was trained; else the first thing that is not."""
+"""Checks that a model folder written by training holds what was trained: names, shapes, types and configuration."""
 
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from components.train.parameters import TrainingParameters
 def check_export(folder: Path, model: Path, training: TrainingParameters, pieces: int) -> None:
     """Raises `WorkerFailed` or `TokenizerMismatch` unless names, shapes, types and configuration are as they must be.
 
-    `model` is the folder that was trained from: where it has weights, the tensors' names and shapes must be its own.
+    `model` is the folder that training started from: if it has weights, the tensors' names and shapes must be its own.
     """
     shape, dtype, facts = training.architecture, dtype_of_precision(training.precision), ModelFacts(folder, read_config(folder))
     source = ModelFacts(model, read_config(model) if shape is None else {})
@@ -34,14 +34,14 @@ def check_export(folder: Path, model: Path, training: TrainingParameters, pieces
 
 
 def check_tensors(facts: ModelFacts, known: dict[str, list[int]], dtype: str) -> None:
-    """Names as the hub has them, all of one type, and an output head only where it is not the embedding.
+    """Raises `WorkerFailed` unless tensors have the Hub's names and one type, with an output head only if it is untied.
 
-    `known` are the shapes of the model that was trained from, where it had weights.
+    `known` are the shapes of the model that training started from, if it had weights.
     """
     folder, shapes, tied = facts.folder, facts.shapes, facts.is_tied
     if (HEAD in shapes) == tied:
         found = f"{HEAD} is {'stored' if HEAD in shapes else 'missing'} and tie_word_embeddings is {tied}"
-        raise wrong(folder, found, "an output head exactly where it is not the embedding")
+        raise wrong(folder, found, "an output head exactly if it is not the embedding")
     if missing := facts.missing_experts:
         raise wrong(folder, f"{min(missing)} is missing", "each expert's matrices by themselves")
     for name, shape in shapes.items() if known else ():
@@ -52,5 +52,5 @@ def check_tensors(facts: ModelFacts, known: dict[str, list[int]], dtype: str) ->
 
 
 def wrong(folder: Path, found: str, expected: str) -> WorkerFailed:
-    """The error that says what was written and what should have been."""
+    """The error that says what was written and what was expected."""
     return WorkerFailed(f"{folder}: the trained model was not exported as it should be: {found}; expected {expected}.")

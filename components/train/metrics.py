@@ -1,4 +1,4 @@
-"""Steps in, JSON lines out: each step once, however often training was interrupted."""
+"""The metrics of a training as JSON lines: each step has one line, however often training was interrupted."""
 
 import json
 import os
@@ -10,21 +10,21 @@ from typing import Any
 Line = dict[str, Any]
 
 DETERMINISTIC = ("step", "loss", "learning_rate", "gradient_norm")
-"""What repeats bit for bit when a step is computed again; times do not."""
+"""The fields that are equal bit for bit when a step is computed again; times are not."""
 
 HELDOUT = "heldout_bits_per_byte"
-"""By language, after the update of the line: with every checkpoint, and at the end."""
+"""By language, after the line's update: in lines that a checkpoint follows, and in the last one."""
 HELDOUT_BEFORE = "heldout_bits_per_byte_before"
-"""By language, before the first update: in the first line alone."""
+"""By language, before the first update: only in the first line."""
 OCCASIONAL = ("router_loss", HELDOUT, HELDOUT_BEFORE)
-"""Repeats too, in the lines that have it."""
+"""Fields that are equal as well, in the lines that have them."""
 
 
 class MetricsFile:
-    """Appends a line a step; a step that an earlier attempt wrote already is compared instead."""
+    """Appends one line for each step. A step that an earlier attempt has written is compared instead."""
 
     def __init__(self, path: Path) -> None:
-        """Drops a last line that was torn by a crash."""
+        """Drops the last line if a crash tore it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         whole = whole_lines(path)
@@ -33,7 +33,7 @@ class MetricsFile:
         self._written: dict[int, Line] = {line["step"]: line for line in map(json.loads, whole)}
 
     def add(self, line: Line) -> str | None:
-        """Writes the step's line; or returns a warning where the step was written before, with other numbers."""
+        """Writes the step's line, or returns a warning if the step was written before with other numbers."""
         before = self._written.get(line["step"])
         if before is None:
             with self.path.open("a", encoding="utf-8") as stream:
@@ -53,7 +53,7 @@ def whole_lines(path: Path) -> list[bytes]:
 
 
 def deterministic(line: Line) -> Line:
-    """The fields of a line that a repetition reproduces."""
+    """The fields of a line that are equal when the step is computed again."""
     return {key: line[key] for key in (*DETERMINISTIC, *OCCASIONAL) if key in line}
 
 
@@ -68,6 +68,6 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def mean_bits(lines: Sequence[Line]) -> float | None:
-    """Bits per byte of held-out text after the last line's update, the mean over its languages; None: not measured."""
+    """Bits per byte of held-out text after the last line's update, the mean over its languages; None if not measured."""
     found = lines[-1].get(HELDOUT) if lines else None
     return fmean(found.values()) if found else None

@@ -1,4 +1,4 @@
-"""How weights are trained: everything of a trainer's fields that its ranks need; another schedule is one more in `Schedule`."""
+"""The fields that say how weights are trained, as a trainer's ranks need them; a new schedule is added to `Schedule`."""
 
 from typing import Annotated, Literal
 
@@ -10,11 +10,11 @@ from components.train.schedules.cosine import CosineSchedule
 from components.train.schedules.wsd import WarmupStableDecaySchedule
 
 Schedule = Annotated[CosineSchedule | WarmupStableDecaySchedule, Field(discriminator="kind")]
-"""The learning-rate schedules that there are."""
+"""The learning-rate schedules to choose from."""
 
 
 class Architecture(Fields):
-    """The shape of a Mistral, or of a Mixtral where it has experts; the vocabulary is the tokenizer's."""
+    """The shape of a Mistral, or of a Mixtral if it has experts; the vocabulary is the tokenizer's."""
 
     hidden_size: int = Field(gt=0)
     intermediate_size: int = Field(gt=0)
@@ -49,44 +49,44 @@ class CheckpointRetention(Fields):
     """Which checkpoints are kept; the others are removed when a newer one is whole."""
 
     last: int = Field(gt=0)
-    """The newest so many."""
+    """How many of the newest checkpoints are kept."""
     every_steps: int | None = Field(gt=0)
-    """Besides, every one whose number of steps this divides, for good; null: none."""
+    """Besides, every checkpoint whose number of steps this divides is kept forever; null: none."""
     best: bool
-    """Besides, the one with the lowest bits per byte of held-out text, on average over `pack.heldout_characters`' languages."""
+    """Besides, whether to keep the one with the lowest bits per byte, on average over `pack.heldout_characters`' languages."""
 
 
 class TrainingParameters(Fields):
-    """How the weights are trained: everything of the trainer's fields that its worker needs."""
+    """How the weights are trained: all fields of the trainer that its worker needs."""
 
     architecture: Architecture | None
-    """None: the weights come from the model folder."""
+    """The shape of a model with random weights; null: the model folder gives shape and weights."""
     maximum_positions: int = Field(gt=0)
     sequence_length: int = Field(gt=0)
     attention: Literal["across_documents", "within_documents"]
-    """Whether a sample's documents see each other, as Swallow's did (Megatron packing, no reset), or each begins anew at
-    position 0 and sees itself alone."""
+    """Whether a sample's documents see each other, as Swallow's did (Megatron packing, no reset), or each document starts at
+    position 0 and sees only itself."""
     loss_after_eos: bool
-    """Whether the target that follows an EOS, which is the next document's first token, counts, as Swallow's did."""
+    """Whether the target after an EOS, which is the next document's first token, counts in the loss, as Swallow's did."""
     z_loss: float | None = Field(gt=0)
-    """The coefficient of the mean of logsumexp(logits)², which keeps logits from drifting (PaLM took 1e-4); null: none."""
+    """The coefficient of the mean of logsumexp(logits)², which keeps logits from drifting (PaLM used 1e-4); null: none."""
     global_batch_size: int = Field(gt=0)
     steps: int = Field(gt=0)
     skip_batches: tuple[tuple[int, int], ...]
-    """Ranges of global batches, first and last, that are not trained on: the order of the data continues behind them."""
+    """Ranges of global batches, first and last, that are not trained on: training takes the next ones instead."""
     learning_rate: float = Field(gt=0)
     minimum_learning_rate: float = Field(ge=0)
     warmup_steps: int = Field(ge=0)
     schedule: Schedule
-    """How the learning rate goes from `learning_rate` to `minimum_learning_rate`, behind a linear warm-up from the latter."""
+    """How the learning rate falls from `learning_rate` to `minimum_learning_rate` after a linear warm-up from the latter."""
     adam_betas: tuple[float, float]
     adam_epsilon: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     decay: Literal["all", "matrices"]
-    """What weight decay pulls at: every parameter, as Swallow did, or the matrices (not the norms)."""
+    """What weight decay applies to: every parameter, as in Swallow's training, or the matrices (not the norms)."""
     gradient_clipping: float = Field(gt=0)
     precision: Literal["bf16", "pure_bf16", "fp32"]
-    """bf16 keeps fp32 master weights and moments, and adds gradients up in fp32; pure_bf16 has nothing in fp32, as
+    """bf16 keeps fp32 master weights and moments, and sums gradients in fp32; pure_bf16 has nothing in fp32, as
     Swallow-MS was trained."""
     zero_stage: Literal[1, 2, 3]
     activation_checkpointing: bool
@@ -99,7 +99,7 @@ class TrainingParameters(Fields):
     @field_validator("skip_batches")
     @classmethod
     def _in_order(cls, ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        """One way to write a set of batches: the same training has the same parameters."""
+        """There is one way to write a set of batches, so that the same training has the same parameters."""
         after = 0
         for first, last in ranges:
             if not after <= first <= last:

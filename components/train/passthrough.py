@@ -1,4 +1,4 @@
-"""A model in, the same model out: for a base that comes trained, and for dry runs."""
+"""Passes a model through untrained: for a base model that is trained already, and for dry runs."""
 
 import shutil
 from math import prod
@@ -19,11 +19,11 @@ class PassthroughTrainer(Trainer):
     is_passthrough: ClassVar[bool] = True
 
     def run(self, context: Context, model: Path, tokens: Path, output: Path) -> TrainReport:  # noqa: ARG002
-        """Copies the model folder, with an empty `losses.jsonl`. Raises `InputError` where it has no weights."""
+        """Copies the model folder, with an empty `losses.jsonl`. Raises `InputError` if it has no weights."""
         read_config(model)
         shapes = tensor_shapes(model)
         if not shapes:
-            raise InputError(f"{model} has no *.safetensors to keep. Collect a model that has, or train (kind: deepspeed).")
+            raise InputError(f"{model} has no *.safetensors to keep. Collect a model with weights, or train (kind: deepspeed).")
         shutil.copytree(model, output, dirs_exist_ok=True)
         (output / "losses.jsonl").write_text("", encoding="utf-8")
         context.journal.say("weights were kept as they came (kind: passthrough)")

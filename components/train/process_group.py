@@ -1,4 +1,4 @@
-"""The process group through which the ranks of a training talk, and the device on which each of them computes."""
+"""Opens the process group that connects the ranks of a training, and names the device on which each of them computes."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-"""A rank that hangs for so long ends the run; a step, a checkpoint and an export must take less."""
+"""A rank that hangs for this long ends the run; a step, a checkpoint and an export must each take less."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def open_process_group() -> Iterator[None]:
     dist.init_process_group(
         backend, init_method=os.environ["MARTLET_RENDEZVOUS"], rank=rank, world_size=world, timeout=COLLECTIVE_TIMEOUT
     )
-    # an operator of inference only, which would be compiled here for over a minute
+    # an operator for inference only; compiling it here would take over a minute
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
     yield
@@ -37,5 +37,5 @@ def open_process_group() -> Iterator[None]:
 
 
 def device() -> torch.device:
-    """Where this rank computes."""
+    """The device on which this rank computes."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

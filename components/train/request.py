@@ -1,4 +1,4 @@
-"""What the trainer tells its ranks: the parameters, the folders, and by which kernels the site computes."""
+"""The request that the trainer writes for its ranks: parameters, folders, and the kernels that the site computes with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from components.train.parameters import TrainingParameters
 
 
 class Kernels(Fields):
-    """By which code the site computes the same thing: losses and gradients differ by rounding alone."""
+    """The code that the site computes with: losses and gradients differ by rounding alone."""
 
     attention_implementation: Literal["sdpa", "flash_attention_2", "eager"]
     compile: bool
@@ -20,7 +20,7 @@ class Kernels(Fields):
 
 
 class TrainingRequest(RankRequest):
-    """A training as its ranks are told it."""
+    """A training as its ranks read it."""
 
     worker: ClassVar[str] = "components.train.loop.worker"
     variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
@@ -29,7 +29,7 @@ class TrainingRequest(RankRequest):
     model: Path
     tokens: Path
     output: Path
-    """The folder that appears, whole, when training has finished."""
+    """The model folder; it appears, whole, when training has finished."""
     metrics: Path
     micro_batch_size: int
     workers: int
@@ -39,7 +39,7 @@ class TrainingRequest(RankRequest):
     accelerator_tflops: float | None
 
     def is_done(self) -> bool:
-        """Whether the training came to its end, and its model is whole."""
+        """Whether the training has finished and its model is whole."""
         outcome = read_outcome(self.outcome)
         return outcome is not None and outcome.finished and self.output.exists()
 

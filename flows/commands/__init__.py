@@ -1,1 +1,1 @@
-"""What the `martlet` command does, one file a subject."""
+"""What the `martlet` command does, one file per subject."""

@@ -1,4 +1,4 @@
-"""What `flows.commands.batches` found in, tables or JSON on the terminal out."""
+"""Prints what `flows.commands.batches` found, as tables or as JSON."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ def show_batch(run: str, stage: Stage, step: int, rank: int | None, as_json: boo
 
 
 def documents(sample: Sample) -> Text:
-    """Each document with the numbers of its first and last token here."""
+    """Each document with the numbers of its first and last token in this sample."""
     lines = (f"{span.document}  {span.first:,}–{span.first + span.tokens - 1:,}" for span in sample.spans)
     return Text("\n".join(printable(line) for line in lines))
 

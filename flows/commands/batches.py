@@ -1,7 +1,7 @@
 """`martlet batch` and `martlet find`: what a step of a run saw, and which steps saw a document.
 
-Nothing was recorded for it: which sample a step takes is arithmetic (`components.data.batches`), and so is whose tokens a
-sample has (`components.data.provenance`). The answers hold for planned steps as well as for those that were made.
+Nothing is recorded for this: which sample a step takes is calculated (`components.data.batches`), and so is whose tokens a
+sample has (`components.data.provenance`). The answers hold for planned steps as well as for steps that were made.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Stage = Literal["train", "train_base"]
 PACKED = {"train": ("pack", "expand"), "train_base": ("pack_base", "collect/model")}
 """Where, below `artifacts/`, each training's tokens are, and the tokenizer that they were packed with."""
 TEXT_TOKENS = 32
-"""Of the beginning of a sample, those that are shown as text."""
+"""How many tokens of a sample's beginning are shown as text."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class PackedTraining:
     tokenizer: Tokenizer
 
     def batch(self, step: int, rank: int | None) -> StepBatch:
-        """What a step sees, on one rank or on all. Raises `ParameterError` where there is no such step or rank."""
+        """What a step sees, on one rank or on all. Raises `ParameterError` if there is no such step or rank."""
         if not 0 <= step < self.steps:
             raise ParameterError(
                 f"{self.run} has no step {step:,} of {self.stage}: its {self.steps:,} steps are numbered from 0 "
@@ -109,15 +109,15 @@ class PackedTraining:
 
     def sample(self, number: int) -> Sample:
         """One sample, looked up."""
-        shards, seat = self.trace.shards, self.plan.position_of(number)
+        shards, slot = self.trace.shards, self.plan.position_of(number)
         place, tokens = shards.place(number), shards.sample(number)
         return Sample(
-            seat.rank, seat.position, number, shards.index.sources[place.source].text, place.epoch, place.window, len(tokens),
+            slot.rank, slot.position, number, shards.index.sources[place.source].text, place.epoch, place.window, len(tokens),
             self.trace.spans(number), self.tokenizer.decode(tokens[:TEXT_TOKENS].tolist()),
         )
 
     def find(self, document: str) -> Findings:
-        """Every sighting of a document, by its id or its URI. Raises `InputError` where it was not packed."""
+        """Every sighting of a document, by its id or its URI. Raises `InputError` if it was not packed."""
         names = [document, *(document_id(source.name, document) for source in self.params.collect.sources)]
         packed = [(name, each) for name in dict.fromkeys(names) for each in self.trace.find(name)]
         if not packed:
@@ -127,9 +127,9 @@ class PackedTraining:
         for _, each in packed:
             source = self.trace.shards.index.sources[each.source].text
             for sighting in self.trace.sightings(each, samples):
-                seat = self.plan.position_of(sighting.sample)
-                if (step := step_at(seat.batch, self.skipped)) is not None:
-                    seen.append(DocumentSighting(step, seat.rank, seat.position, sighting.sample, source, sighting.epoch,
+                slot = self.plan.position_of(sighting.sample)
+                if (step := step_at(slot.batch, self.skipped)) is not None:
+                    seen.append(DocumentSighting(step, slot.rank, slot.position, sighting.sample, source, sighting.epoch,
                                      sighting.first, sighting.tokens))
         seen.sort(key=lambda each: (each.step, each.sample))
         return Findings(self.run, self.stage, packed[0][0], packed[0][1].tokens, self.steps, seen)
@@ -146,7 +146,7 @@ class PackedTraining:
 
 
 def open_training(run: str, stage: Stage) -> PackedTraining:
-    """A training of the run that is named. Raises a `MartletError` where there is none, or nothing is packed yet."""
+    """A training of the run that is named. Raises a `MartletError` if there is none, or nothing is packed yet."""
     settings, _ = enter_clone()
     workspace = find_workspace(settings, run)
     params = load_params(workspace / "params.yaml")
@@ -166,7 +166,7 @@ def open_training(run: str, stage: Stage) -> PackedTraining:
 
 
 def find_workspace(settings: Settings, run: str) -> Path:
-    """The workspace of a run by its id, its recipe or the beginning of its id; of several, the newest, as `status` lists."""
+    """The workspace of a run by its id, its recipe or the beginning of its id; of several, the newest, as in `status`."""
     folders = [path.parents[1] for path in settings.runs.glob("*/journal/request.json")]
     whole = [path for path in folders if run in (path.name, path.name.rpartition("-")[0])]
     if run and (found := whole or [path for path in folders if path.name.startswith(run)]):

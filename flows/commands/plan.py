@@ -1,4 +1,4 @@
-"""A recipe and a site in, what a run would do and take out: identity, stages, memory, time, disk, jobs."""
+"""`martlet plan`: what a run of a recipe on a site would do and need: identity, stages, memory, time, disk, jobs."""
 
 import tempfile
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from infra.sites import load_cluster, load_site
 
 LOG_WIDTH = 180
 MODEL_FOLDERS = {"collect": "collect/model"}
-"""Where a stage's model is, below `artifacts/`; elsewhere in the folder of the stage's own name."""
+"""Where a stage's model is, below `artifacts/`; for other stages, in the folder with the stage's name."""
 
 
 def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[str], *, measure: bool) -> None:
-    """Prints the run's identity, what each stage would do, and what those would take that can say it."""
+    """Prints the run's identity, what each stage would do, and, for stages that can say it, what they would need."""
     _, workspace = asked(recipe, values, reference)
     site = load_site(workspace.settings.site, on)
     CONSOLE.print(f"run {workspace.run}, commit {workspace.commit[:12]}, workspace {workspace.path}", soft_wrap=True)
@@ -57,7 +57,7 @@ def stages_table(workspace: Workspace) -> Table:
 
 
 def summaries_before(params: Params, artifacts: Path) -> dict[str, ModelSummary]:
-    """What is known of the model that each stage is given: from the files, where a stage was run, else from the recipe."""
+    """What is known of the model that each stage is given: from the files if a stage was run, otherwise from the recipe."""
     summary, known = UNKNOWN_MODEL, {}
     for stage in STAGES:
         known[stage] = summary
@@ -67,7 +67,7 @@ def summaries_before(params: Params, artifacts: Path) -> dict[str, ModelSummary]
 
 
 def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
-    """A small table without lines; none where there are no rows."""
+    """Prints a small table without lines; nothing if there are no rows."""
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, show_header=False, show_edge=False)
@@ -79,7 +79,7 @@ def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def profiled(component: Component, summary: ModelSummary, site: Site) -> list[tuple[str, str]]:
-    """What some seconds of it took on this machine; nothing if it has nothing to try."""
+    """What a few seconds of the component took on this machine; nothing if it has nothing to measure."""
     if not isinstance(component, Plannable):
         return []
     with tempfile.TemporaryDirectory(prefix="martlet-plan-") as folder:

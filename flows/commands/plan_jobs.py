@@ -1,4 +1,4 @@
-"""What the jobs of each stage would ask for and take on a site with a batch scheduler, and the very script of one."""
+"""What the jobs of each stage would ask for and use on a site with a batch scheduler, and the exact script of one."""
 
 import shlex
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from infra.site_scheduler import scheduler_of
 from infra.sites import CLUSTER_KEYS
 
 UNKNOWN = "<fingerprint>"
-"""Stands for what follows from inputs that are not there yet."""
+"""Stands for what follows from inputs that do not exist yet."""
 
 Rows = list[tuple[str, str]]
 
 
 def job_rows(wanted: Allocation, site: ClusterSite, hours: float | None) -> Rows:
-    """What a stage asks for, how many jobs that takes, one after another, and what is paid; `hours` is its computing."""
+    """What a stage asks for, how many jobs that takes, one after another, and what it costs; `hours` is its time to compute."""
     return [("each job", asked_words(wanted)), *cost_rows(wanted, site, hours)]
 
 
 def asked_words(wanted: Allocation) -> str:
-    """One job."""
+    """What one job asks for, in words."""
     fewer = "" if wanted.minimum_nodes == wanted.nodes else f" (no fewer than {wanted.minimum_nodes:,})"
     gpus = f", {counted(wanted.gpus_per_node, 'GPU')} a node" if wanted.gpus_per_node else ""
     where = f", {wanted.queue}" if wanted.queue else ""
@@ -44,10 +44,10 @@ def asked_words(wanted: Allocation) -> str:
 
 
 def cost_rows(wanted: Allocation, site: ClusterSite, hours: float | None) -> Rows:
-    """Of all jobs together where the hours are known; else of one job at its time limit."""
+    """The cost of all jobs together if the hours are known; otherwise of one job at its time limit."""
     gpus, limit = wanted.nodes * wanted.gpus_per_node, wanted.walltime_minutes / 60
     if hours is None:
-        return [("GPU-hours", f"{paid(site, gpus * limit)}, where a job uses all its time")] if gpus else []
+        return [("GPU-hours", f"{paid(site, gpus * limit)}, if a job uses all its time")] if gpus else []
     usable = limit - site.signal_seconds / 3600
     jobs = ceil(hours / usable)
     too_many = f"; would stop it: the site allows {site.attempts:,} ({site.key}.attempts)" if jobs > site.attempts else ""
@@ -58,7 +58,7 @@ def cost_rows(wanted: Allocation, site: ClusterSite, hours: float | None) -> Row
 
 
 def paid(site: ClusterSite, gpu_hours: float) -> str:
-    """The hours, and the money where the site states a price."""
+    """The hours, and the money if the site states a price."""
     if site.price_per_gpu_hour is None:
         return f"{gpu_hours:,.0f}"
     return f"{gpu_hours:,.0f} at {site.price_per_gpu_hour:,.2f} {site.currency}: " \
@@ -71,7 +71,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[str], stage: str) -> str:
-    """What the scheduler would be handed for this stage. Raises `ParameterError` where it would be no job."""
+    """The script that the scheduler would get for this stage. Raises `ParameterError` if it would not be a job."""
     _, workspace = asked(recipe, values, reference)
     component, settings = component_of(workspace.params, stage), workspace.settings
     scheduler = scheduler_of(settings, on)
@@ -79,7 +79,7 @@ def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
         jobs = [s for s in scheduler.site.stages if not component_of(workspace.params, s).is_passthrough] if scheduler else []
         none = f"It has no jobs: set MARTLET_SITE to a site with a {' or '.join(CLUSTER_KEYS)} section."
         there = f"Jobs are: {', '.join(jobs)}." if jobs else none
-        raise ParameterError(f"{stage} is no job on the site {settings.site}: it runs where the flow runs. {there}")
+        raise ParameterError(f"{stage} is not a job on the site {settings.site}: it runs where the flow runs. {there}")
     mark = known_fingerprint(workspace, stage, component)
     stage_job = StageJob(
         stage=stage, run=workspace.run, fingerprint=mark, scratch=scratch_of(settings, mark),
@@ -90,7 +90,7 @@ def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
 
 
 def known_fingerprint(workspace: Workspace, stage: str, component: Component) -> str:
-    """The stage's fingerprint where all that comes before it is done; else a word that says so."""
+    """The stage's fingerprint if all stages before it are done; otherwise `UNKNOWN`."""
     before = STAGES[: STAGES.index(stage)]
     opened = (workspace.journal / "request.json").exists()
     if not opened or Pipeline(workspace).changed() & set(before):

@@ -1,4 +1,4 @@
-"""What the `martlet` command does with runs: start one, plan one, list them."""
+"""What the `martlet` command does with runs: start one, list them, show their parameters and summaries."""
 
 import os
 import time
@@ -24,7 +24,7 @@ CONSOLE = Console(highlight=False)
 
 
 def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
-    """Runs it in this process and prints its summary. Where everything is done already, it starts nothing."""
+    """Runs the line in this process and prints the run's summary. If everything is done already, starts nothing."""
     request, workspace = asked(recipe, values, reference)
     clock = time.monotonic()
     refuse_preflight(workspace)
@@ -61,7 +61,7 @@ def whole_parameters(recipe: str, values: Sequence[str], reference: str) -> str:
 
 
 def finished(workspace: Workspace, clock: float) -> Summary | None:
-    """The summary of a run that is sealed and whole; None where a stage has something to do."""
+    """The summary of a run that is sealed and complete; None if a stage has something to do."""
     tag = sealed_as(workspace)
     if not tag or Pipeline(workspace).changed():
         return None
@@ -86,7 +86,7 @@ def show_status() -> None:
 
 
 def print_summary(summary: Summary) -> None:
-    """The run's table, and where its release is."""
+    """Prints the run's table, and where its release is."""
     table = Table("stage", "outcome", "seconds", "numbers")
     for row in summary.rows:
         table.add_row(row.stage, row.outcome, f"{row.seconds:.1f}", row.headline)

@@ -1,4 +1,4 @@
-"""`martlet tokenizer check`: what was asked for in, tables on the terminal and files in a folder out."""
+"""`martlet tokenizer check`: measures a tokenizer, prints tables and writes files into a folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ COLOURS = {PASSED[True]: "green", PASSED[False]: "bold red", PASSED[None]: "dim"
 
 @dataclass(frozen=True)
 class TokenizerCheckRequest:
-    """The command's words."""
+    """The arguments of the command."""
 
     path: Path
     base: Path | None
@@ -34,7 +34,7 @@ class TokenizerCheckRequest:
 
 
 def check_tokenizer_folder(asked: TokenizerCheckRequest) -> bool:
-    """Measures, prints, writes; True where no check failed. Raises a `MartletError` for what a user can mend."""
+    """Measures, prints, writes; True if no check failed. Raises a `MartletError` for errors that a user can repair."""
     domains, notes = read_domains(named(asked.texts), asked.limit) if asked.texts else (None, [])
     with Display() as display:
         display.begin("check")
@@ -51,7 +51,7 @@ def check_tokenizer_folder(asked: TokenizerCheckRequest) -> bool:
 
 
 def named(texts: Sequence[str]) -> dict[str, Path]:
-    """The NAME=PATH of each option. Raises `ParameterError` where one is of another form, or a name comes twice."""
+    """The NAME=PATH of each option. Raises `ParameterError` if one has another form, or a name comes twice."""
     found: dict[str, Path] = {}
     for words in texts:
         name, sign, path = words.partition("=")
@@ -64,7 +64,7 @@ def named(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def show(check: Check, output: Path | None) -> None:
-    """Prints the tables, the notes, and two lines that say what came of it."""
+    """Prints the tables, the notes, and two lines with the verdict."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH

@@ -1,4 +1,4 @@
-"""Registers the form, and who tells lost runs, on the server that PREFECT_API_URL names: a pool, a deployment, automations.
+"""Registers a pool, the deployment with the form, and the automations that notice lost runs, on the server of PREFECT_API_URL.
 
 A pool limit, not a deployment limit: the latter takes a lease, and a restart of the server then ends the running flow.
 """
@@ -38,9 +38,9 @@ SILENCE = timedelta(minutes=30)
 
 A flow sends a heartbeat every 180 s from a thread of its own (PREFECT_FLOWS_HEARTBEAT_FREQUENCY), so this is ten in a row:
 more than a busy machine loses. But a server that was down, or suspended, hears nothing meanwhile, and may decide before the
-heartbeats that were kept for it arrive. So this must be longer than its outages, and where one lasts longer all the same, the
-next heartbeat of a run that is called crashed calls it running again. Nothing is gained by less: a job does not end with
-its flow, and the same command takes a lost run up again without asking Prefect.
+heartbeats that were kept for it arrive. So this must be longer than the server's outages; if one lasts longer all the same, a
+run that is called crashed is called running again at its next heartbeat. A shorter time gains nothing: a job does not end with
+its flow, and the same command resumes a lost run without asking Prefect.
 """
 
 
@@ -49,11 +49,11 @@ OUR_RUNS: dict[str, Any] = {
     "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": pretrain.name},
     "for_each": {"prefect.resource.id"},
 }
-"""Each run by itself, and of this flow alone: others on the same server are no business of ours."""
+"""Each run by itself, and only runs of this flow: other flows on the same server are left alone."""
 
 
 async def register(root: Path, silence: timedelta = SILENCE) -> None:
-    """Creates the pool and the automations where they are missing, and the deployment as the code has it now."""
+    """Creates the pool and the automations if they are missing, and the deployment as the code has it now."""
     async with get_client() as client:
         with contextlib.suppress(ObjectAlreadyExists):
             await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -69,24 +69,24 @@ async def register(root: Path, silence: timedelta = SILENCE) -> None:
 
 
 async def keep_automation(client: PrefectClient, wanted: AutomationCore) -> None:
-    """Has the server hold it once, however often it is asked for.
+    """Makes sure that the server has the automation exactly once, however often this is called.
 
-    One that is as it should be is left alone: an update would make the server forget which runs it waits for.
+    An automation that is as it should be is left alone: an update would make the server forget which runs it waits for.
     """
     found = await client.read_automations_by_name(wanted.name)
     if not found:
         await client.create_automation(wanted)
         return
     known = found[0]
-    wanted = wanted.model_copy(update={"enabled": known.enabled})  # whoever switched it off meant it
+    wanted = wanted.model_copy(update={"enabled": known.enabled})  # if somebody switched it off, it stays off
     if AutomationCore.model_validate(known.model_dump(exclude={"id"})) != wanted:
         await client.update_automation(known.id, wanted)
 
 
 async def expect_heartbeats(client: PrefectClient) -> None:
-    """Has the server wait anew for a sign of every run that it calls running, by a heartbeat in its name.
+    """Makes the server wait anew for a sign of every run that it calls running, by sending a heartbeat in the run's name.
 
-    It forgets whom it waits for when it was down for longer than they may be silent; then the dead would be running for ever.
+    A server that was down for longer than a run may be silent forgets which runs it waits for; dead ones would run forever.
     """
     ours = FlowFilter(name=FlowFilterName(any_=[pretrain.name]))
     running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
@@ -99,7 +99,7 @@ async def expect_heartbeats(client: PrefectClient) -> None:
 
 
 def lost_runs(silence: timedelta) -> AutomationCore:
-    """Calls a run crashed whose heartbeats ended without a word."""
+    """The automation that calls a run crashed if its heartbeats ended without a word."""
     return AutomationCore(
         name="martlet: a run that is heard of no more has crashed",
         description=f"It sent heartbeats, and for {silence} neither another one nor its end.",
@@ -115,7 +115,7 @@ def lost_runs(silence: timedelta) -> AutomationCore:
 
 
 def living_runs(silence: timedelta) -> AutomationCore:
-    """Calls a run running again that was called crashed and sends heartbeats: no dead process does."""
+    """The automation that calls a crashed run running again if it sends a heartbeat: a dead process sends none."""
     return AutomationCore(
         name="martlet: a run that is heard of again has not crashed",
         description="It was called crashed, and sent a heartbeat afterwards.",

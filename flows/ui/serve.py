@@ -1,4 +1,4 @@
-"""The Prefect page, the MLflow page and a worker, on loopback, until Ctrl-C; the deployment's form starts runs.
+"""Serves the Prefect page, the MLflow page and a worker, on loopback, until Ctrl-C; the deployment's form starts runs.
 
 Three processes, watched together: when one ends, all end, and the message says which.
 """
@@ -43,7 +43,7 @@ class Service:
             )
 
     def wait_until_up(self) -> None:
-        """Asks its address until it answers. Raises `ServiceError` where it ends or stays silent."""
+        """Asks the service's address until it answers. Raises `ServiceError` if the process ends or stays silent."""
         deadline = time.monotonic() + START_SECONDS
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
@@ -54,11 +54,11 @@ class Service:
         raise ServiceError(f"{self.name} did not start; the end of {self.log}:\n{self.last_lines()}")
 
     def last_lines(self) -> str:
-        """The end of its log."""
+        """The end of the service's log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
 
     def stop(self) -> None:
-        """Terminates its whole group; kills what does not go."""
+        """Terminates the process's whole group; kills it if it does not end."""
         if self.process.poll() is not None:
             return
         os.killpg(self.process.pid, signal.SIGTERM)
@@ -70,7 +70,7 @@ class Service:
 
 
 def serve(folder: Path, prefect_port: int, mlflow_port: int) -> None:
-    """Starts everything, prints where it is, and stays until Ctrl-C or until one of the processes ends."""
+    """Starts everything, prints the addresses, and stays until Ctrl-C or until one of the processes ends."""
     settings, root = find_clone(folder)
     os.chdir(root)
     home = settings.home.absolute()
@@ -132,7 +132,7 @@ def announce(prefect_port: int, mlflow_port: int) -> None:
 
 
 def watch(services: Sequence[Service]) -> None:
-    """Returns never; raises `ServiceError` when a process ends."""
+    """Never returns; raises `ServiceError` when a process ends."""
     while True:
         for service in services:
             if service.process.poll() is not None:

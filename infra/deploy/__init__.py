@@ -1,1 +1,1 @@
-"""What Martlet runs on, set up: one folder per kind of place."""
+"""Sets up what Martlet runs on: one folder per kind of place."""

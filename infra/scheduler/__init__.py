@@ -1,1 +1,1 @@
-"""What is true of any batch scheduler: a stage's job is found again, submitted, followed, judged and started again."""
+"""What any batch scheduler has in common: a stage's job is found again, submitted, followed, judged and started again."""

@@ -1,6 +1,6 @@
-"""What a site file says of a cluster, whatever its batch scheduler: what each stage's job asks for, and how jobs are run.
+"""A site file's section about a cluster, whatever its batch scheduler: what each stage's job asks for, and how jobs are run.
 
-Like everything of a site, nothing here changes a result. A scheduler's own section adds its own keys (`infra.sites.slurm`).
+As everywhere in a site file, nothing here changes a result. A scheduler's own section adds its own keys (`infra.sites.slurm`).
 """
 
 import re
@@ -13,9 +13,9 @@ from components.base.fields import Fields
 
 TRAININGS = ("train", "train_base")
 SPREAD = ("clean", *TRAININGS, "evaluate")
-"""Stages whose ranks save what they have when they are told that the time is over, and go on in the next job."""
+"""Stages whose ranks save their state when they are told that the time is over, and continue in the next job."""
 SINGLE = ("pack", "pack_base")
-"""Stages that have processes of their own on one node, and are one task to the scheduler."""
+"""Stages that start processes of their own on one node, and are one task to the scheduler."""
 STAGES = (*SPREAD, *SINGLE)
 """The stages that can be jobs."""
 
@@ -25,7 +25,7 @@ class Allocation(Fields):
 
     nodes: PositiveInt
     minimum_nodes: PositiveInt
-    """The job may start, or start again after it lost a node, with as few; the same as `nodes`: never with fewer."""
+    """The job may start with so few nodes, or start again after it lost one; if equal to `nodes`: never with fewer."""
     tasks_per_node: PositiveInt
     gpus_per_node: NonNegativeInt
     cpus_per_task: PositiveInt
@@ -33,7 +33,7 @@ class Allocation(Fields):
     """0: all that the node has; null: what the cluster gives by itself."""
     exclusive: bool
     walltime_minutes: PositiveInt
-    """Of one submission: training goes on in the next."""
+    """The limit of one submission: training continues in the next."""
 
     @model_validator(mode="after")
     def _order(self) -> Self:
@@ -56,7 +56,7 @@ class ClusterSite(Fields):
     """How a cluster with a batch scheduler is used."""
 
     key: ClassVar[str]
-    """The section's name in a site file, which messages say together with the key to change."""
+    """The section's name in a site file, which messages put before the key to change."""
     scheduler: ClassVar[str]
     """The scheduler's name for people."""
 
@@ -65,20 +65,20 @@ class ClusterSite(Fields):
     environment: dict[str, str]
     """Variables of every rank; no secrets: the file is in git, and the scheduler keeps the script."""
     network_interface: str | None
-    """What the ranks meet over (`NCCL_SOCKET_IFNAME`, `GLOO_SOCKET_IFNAME`); null: they choose."""
+    """The interface that the ranks meet over (`NCCL_SOCKET_IFNAME`, `GLOO_SOCKET_IFNAME`); null: they choose."""
     shared_folder: str | None
     """MARTLET_HOME must lie below it, since every node reads and writes there; null: not checked."""
     signal_seconds: Annotated[int, Field(gt=0, le=65_535)]
-    """So long before the limit the ranks are told, and write a checkpoint; the scheduler may be a minute early."""
+    """So long before the time limit the ranks are told, and write a checkpoint; the scheduler may be a minute early."""
     poll_seconds: PositiveFloat
     begin_seconds: PositiveInt
-    """A rank that has not begun that long after the others hangs: the job is put back, and may keep away from its node."""
+    """A rank that has not begun after so long is taken to hang: the job is requeued, and may keep away from the rank's node."""
     longest_wait_minutes: PositiveFloat | None
     """How long a followed job may wait in the queue, anew after each requeue, before it is ended; null: as long as it takes."""
     attempts: PositiveInt
     """Submissions and requeues of one training, those after a time limit included."""
     failures_forgiven: NonNegativeInt
-    """Dead ranks and nodes without progress between them."""
+    """How many dead ranks and nodes are forgiven without progress in between."""
     price_per_gpu_hour: NonNegativeFloat | None
     currency: str | None
 
@@ -112,7 +112,7 @@ class ClusterSite(Fields):
     def _variables(cls, environment: dict[str, str]) -> dict[str, str]:
         for name in environment:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(f"{name!r} is no name of a variable: letters, digits and _ were expected")
+                raise ValueError(f"{name!r} is not a name of a variable: letters, digits and _ were expected")
             if re.search(r"(TOKEN|SECRET|PASSWORD|PASSWD|KEY)$", name.upper()):
                 raise ValueError(f"{name} looks like a secret, and a site file is in git: keep it in a file of the job's user")
         return environment

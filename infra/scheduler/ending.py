@@ -1,4 +1,4 @@
-"""What follows from a job that is over: the work is done, another job goes on, or a failure in words that end the search."""
+"""Decides what follows when a job is over: the work is done, another job continues it, or it failed, and the error says why."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ from infra.scheduler.records import (
 from infra.scheduler.watch import say
 
 PASSING = {Phase.TIME_LIMIT, Phase.INTERRUPTED, Phase.UNKNOWN}
-"""Ends that say nothing against another start, even where the job never came to say anything itself."""
+"""Ends that say nothing against another start, even if the job never came to say anything itself."""
 
 
 def is_done(folder: Path, job: Job, request: JobRequest) -> bool:
-    """True where the work is finished, False where another job should go on with it.
+    """True if the work is finished, False if another job should continue it.
 
-    The ranks' own word counts first, then the batch script's, then the scheduler's. Raises `WorkerFailed` if nothing should
-    go on.
+    The ranks' own word counts first, then the batch script's, then the scheduler's. Raises `WorkerFailed` if no other job
+    should be started.
     """
     attempts = with_ends(folder, read_attempts(folder))
     write_attempts(folder, attempts)
@@ -61,7 +61,7 @@ def is_done(folder: Path, job: Job, request: JobRequest) -> bool:
 
 
 def words_of(folder: Path, attempt: Attempt) -> str:
-    """Which rank failed where, and the end of its log."""
+    """Which rank failed, on which node, and the end of its log."""
     if attempt.rank is None:
         return attempt.words
     log = folder / "logs" / f"rank-{attempt.rank}.log"

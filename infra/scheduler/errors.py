@@ -1,10 +1,10 @@
-"""What can be wrong with a batch scheduler: it refuses a job, it does not answer, or it is not installed."""
+"""The errors of a batch scheduler: it refuses a job, it does not answer, or it is not installed."""
 
 from components.errors import ServiceError
 
 
 class JobRefused(ServiceError):
-    """The scheduler does not take the job as it is; carries its own words and the key of the site to change."""
+    """The scheduler does not take the job as it is; the message has its own words and the key of the site to change."""
 
 
 class SchedulerUnreachable(ServiceError):

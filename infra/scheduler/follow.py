@@ -1,4 +1,4 @@
-"""A living job is followed to its end: shown, kept away from bad nodes, given up or cancelled if somebody wants that."""
+"""Follows a job until it ends: shows its state, keeps it away from bad nodes, gives it up or cancels it if asked to."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ class Follower:
         self._needed: list[str] = []
 
     def follow(self, job: Job) -> Job:
-        """Shows what the job says and where it stands until it is over; returns what the scheduler knows of its end."""
+        """Shows the job's state and what it prints until it is over; returns what the scheduler knows of its end."""
         due = 0.0
         while True:
             if time.monotonic() >= due:
@@ -67,12 +67,12 @@ class Follower:
             say(words)
         except SchedulerUnreachable:
             return
-        except ServiceError as error:  # it began to run in this very moment
+        except ServiceError as error:  # it began to run at just this moment
             say(f"{words}: {error}")
         self._kept_away.add(step)
 
     def _lose_patience(self, job: Job) -> None:
-        """Ends a job that waits for longer than the site has patience. Raises `WorkerFailed` then."""
+        """Ends a job that waits longer than the site allows, and raises `WorkerFailed` then."""
         longest = self.site.longest_wait_minutes
         if longest is None or job.submitted is None or not job.waiting:
             return
@@ -82,15 +82,15 @@ class Follower:
         try:
             self._cancel(job)
         except SchedulerUnreachable:
-            return  # asked again with the next look
+            return  # asked again at the next poll
         raise WorkerFailed(
             f"job {job.number} waited {minutes:,.0f} minutes ({job.reason}) and was ended, as "
-            f"{self.site.key}.longest_wait_minutes {longest:,g} of the site wants it. What it saved is kept: run the same "
+            f"{self.site.key}.longest_wait_minutes {longest:,g} of the site demands. What it saved is kept: run the same "
             "command again to wait anew."
         )
 
     def _leave(self, job: Job) -> None:
-        """Ends the job where a person asked for it; else leaves it to itself. Raises `WorkerFailed` either way."""
+        """Ends the job if a person asked for that; otherwise lets it run on by itself. Raises `WorkerFailed` either way."""
         if not self.stage_job.cancelled.exists():
             raise WorkerFailed(
                 f"the flow ended; job {job.number} goes on by itself. Run the same command again to follow it, "
@@ -101,7 +101,7 @@ class Follower:
             self._cancel(job)
         except SchedulerUnreachable as error:
             raise WorkerFailed(
-                f"job {job.number} may live on, for {self.site.scheduler} does not answer: {error} "
+                f"job {job.number} may live on, because {self.site.scheduler} does not answer: {error} "
                 f"End it with `{self.scheduler.cancel_command(job.number)}`."
             ) from None
         raise WorkerFailed(
@@ -109,7 +109,7 @@ class Follower:
         )
 
     def _cancel(self, job: Job) -> None:
-        """Ends the job: asks its ranks first, and kills them where they take too long."""
+        """Ends the job: asks its ranks first, and kills them if they take too long."""
         self.scheduler.cancel(job.number)
         until = time.monotonic() + CANCEL_SECONDS
         while (found := self.scheduler.job(job.number)) is not None and found.living:

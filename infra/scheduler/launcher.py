@@ -1,8 +1,8 @@
-"""The launcher of a cluster: a worker module's ranks run as one job, which is found again, submitted, followed and judged.
+"""Launches a worker module's ranks as one job of a cluster, which is found again, submitted, followed and judged.
 
-The scheduler is the truth. The job goes on by itself; this only watches, and may die at any moment. Started again, it looks for
-a living job of its stage's fingerprint before it submits one. Whoever holds the stage's scratch folder (`infra.scratch`) is the
-only one who does.
+What the scheduler says of a job is the truth. The job runs by itself; the launcher only watches it, and may die at any moment.
+Started again, the launcher looks for a living job of its stage's fingerprint before it submits one. Only the process that holds
+the stage's scratch folder (`infra.scratch`) does so.
 """
 
 import fcntl
@@ -55,7 +55,7 @@ class BatchLauncher:
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
         outcome: Path | None = None,
     ) -> None:
-        """Runs the ranks in a job, and in further ones where the first reaches its time limit.
+        """Runs the ranks in a job, and in further ones if the first reaches its time limit.
 
         Raises `WorkerFailed` with the failing rank's words, or if it was cancelled; `JobRefused` if the scheduler does
         not take it; `ParameterError` if the site cannot run it.
@@ -79,15 +79,15 @@ class BatchLauncher:
                 job = self._submit(environment)
 
     def usage(self, metrics: Path) -> Usage | None:
-        """What the jobs took, once the work is done; None where none was needed. `metrics` are those of a training."""
+        """What the jobs used, once the work is done; None if no job was needed. `metrics` are those of a training."""
         return read_usage(self.stage_job.scratch, metrics, self.allocation, self.site)
 
     def copy_job_record(self, target: Path) -> None:
-        """Copies the script and the records of the jobs into a folder, beside the output that they made."""
+        """Copies the script and the records of the jobs into a folder, next to the output that the jobs made."""
         copy_job_record(self.stage_job.folder, self.scheduler.script_name, target)
 
     def _check(self, processes: int) -> None:
-        """Raises `ParameterError` where the site contradicts itself or the disk is no shared one."""
+        """Raises `ParameterError` if the site contradicts itself or the disk is not a shared one."""
         if processes != self.allocation.tasks:
             raise ParameterError(
                 f"{self.stage_job.stage} asks for {processes} processes, but its allocation has {self.allocation.nodes} nodes "
@@ -117,18 +117,18 @@ class BatchLauncher:
 
     @contextmanager
     def _submitting(self) -> Iterator[int]:
-        """A lock that the submitting program holds with us, and alone if it outlives us: its job may be on the way still."""
+        """A lock that the submitting program shares with us, and keeps if it outlives us: its job may still be on the way."""
         with (self.stage_job.folder / "submitting.lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream.fileno()
 
     def _wait_for_submission(self) -> None:
-        """Waits until no submission of an earlier process of this stage is under way: else its job would be one too many."""
+        """Waits until no submission of an earlier process of this stage is under way: its job would be one too many."""
         with self._submitting():
             return
 
     def _living(self) -> Job | None:
-        """The job of this fingerprint that the cluster has; asks until it answers, since not to know is not to have none."""
+        """The cluster's living job of this fingerprint; asks until the scheduler answers: silence does not mean no job."""
         while True:
             try:
                 found = self.scheduler.named(self.stage_job.name)
@@ -140,13 +140,13 @@ class BatchLauncher:
                 self._wait_for_answer(error)
 
     def _wait_for_answer(self, error: SchedulerUnreachable) -> None:
-        """Says that the scheduler does not answer, and lets a while pass."""
+        """Says that the scheduler does not answer, and waits a while."""
         say(no_answer(self.scheduler, error))
         if self._asked_to_end.wait(max(self.site.poll_seconds, 1.0)):
             raise WorkerFailed(f"asked to end while {self.site.scheduler} did not answer. Run the same command again.")
 
     def _found(self, job: Job) -> JobRequest:
-        """What a living job runs: what an earlier process of this stage asked for."""
+        """The request that a living job runs: the one of an earlier process of this stage."""
         say(f"job {job.number} computes this already ({job.state.lower()}): following it")
         if not (self.stage_job.folder / "call.json").exists():
             raise InputError(
@@ -167,7 +167,7 @@ class BatchLauncher:
         return request
 
     def _submit(self, environment: Mapping[str, str]) -> Job:
-        """Hands the script in, once: if the answer is lost, the job's name tells whether it arrived."""
+        """Submits the script once: if the answer is lost, the job's name tells whether the submission arrived."""
         folder, name = self.stage_job.folder, self.stage_job.name
         before = read_submissions(folder)
         asked = Submission(asked=time.time(), job=None)
@@ -191,7 +191,7 @@ class BatchLauncher:
         return script
 
     def _handed_in(self, script: Path) -> int:
-        """The number that the job was given."""
+        """Submits the script until the scheduler answers; returns the job's number."""
         while True:
             try:
                 with self._submitting() as lock:

@@ -1,4 +1,4 @@
-"""What the generic code asks of a batch scheduler: `Scheduler` from where jobs are submitted, `RunningJob` inside of one.
+"""What the generic code needs from a batch scheduler: `Scheduler` where jobs are submitted, `RunningJob` inside a job.
 
 `infra.slurm` satisfies both by shape; `infra.site_scheduler` chooses the scheduler of a site.
 """
@@ -15,10 +15,10 @@ from infra.scheduler.stage_job import StageJob
 
 
 class Scheduler(Protocol):
-    """The scheduler of one site's cluster, for whoever submits jobs and follows them.
+    """The scheduler of one site's cluster, for code that submits jobs and follows them.
 
-    What asks the cluster raises `SchedulerUnreachable` if it does not answer, and `ServiceError` (as `SchedulerMissing`) if it
-    cannot be asked at all.
+    Methods that ask the cluster raise `SchedulerUnreachable` if it does not answer, and `ServiceError` (such as
+    `SchedulerMissing`) if it cannot be asked at all.
     """
 
     @property
@@ -37,13 +37,13 @@ class Scheduler(Protocol):
         ...
 
     def script(self, stage_job: StageJob, environment: Mapping[str, str], exclude: Sequence[str]) -> str:
-        """The text of the stage's batch script; `exclude` are nodes. Raises `ParameterError` for what cannot stand in one."""
+        """The text of the stage's batch script; `exclude` are nodes. Raises `ParameterError` for what cannot stand in it."""
         ...
 
     def submit(self, script: Path, stage: str, held: int | None) -> int:
-        """Hands a stage's script in; returns the job's number. The descriptor `held` stays open until the cluster has it.
+        """Submits a stage's script; returns the job's number. The descriptor `held` stays open until the cluster has it.
 
-        Raises `JobRefused`. After `SchedulerUnreachable` the job may be there all the same: look for its name.
+        Raises `JobRefused`. After `SchedulerUnreachable` the job may exist all the same: look for its name.
         """
         ...
 
@@ -56,7 +56,7 @@ class Scheduler(Protocol):
         ...
 
     def cancel(self, number: int, *, kill: bool = False) -> None:
-        """Ends a job for good, asking its ranks first; with `kill`, they end at once. One that ended already is left alone."""
+        """Ends a job for good, asking its ranks first; with `kill`, they end at once. An ended job is left alone."""
         ...
 
     def exclude(self, number: int, nodes: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class Scheduler(Protocol):
         ...
 
     def remedy(self, words: str, stage: str) -> str:
-        """The next step, naming the key of the site to change, for a refusal or a reason to wait for ever."""
+        """The next step, naming the key of the site to change, for a refusal or a reason to wait forever."""
         ...
 
     def cancel_command(self, number: int) -> str:
@@ -77,16 +77,16 @@ class Scheduler(Protocol):
 
 
 class RunningJob(Protocol):
-    """The job that this process is the batch script of."""
+    """The job whose batch script this process is."""
 
     @property
     def number(self) -> int:
-        """The job's."""
+        """The job's number."""
         ...
 
     @property
     def restarts(self) -> int:
-        """How often it was put back into the queue so far."""
+        """How often the job was put back into the queue so far."""
         ...
 
     @property
@@ -96,15 +96,15 @@ class RunningJob(Protocol):
 
     @property
     def starter(self) -> str:
-        """The program that starts the ranks, such as `srun`; what it says goes to a log of its name."""
+        """The program that starts the ranks, such as `srun`; what it says goes to a log with its name."""
         ...
 
     def nodes(self) -> tuple[str, ...]:
-        """The nodes that it was given, in the order in which they get ranks."""
+        """The nodes that the job was given, in the order in which they get ranks."""
         ...
 
     def known(self) -> Job | None:
-        """What the scheduler says of it. Raises `SchedulerUnreachable`."""
+        """What the scheduler says of the job. Raises `SchedulerUnreachable`."""
         ...
 
     def requeue(self) -> None:
@@ -112,14 +112,14 @@ class RunningJob(Protocol):
         ...
 
     def address_of(self, node: str) -> str:
-        """Where other nodes reach this one. Raises `SchedulerUnreachable`."""
+        """The address at which other nodes reach this one. Raises `SchedulerUnreachable`."""
         ...
 
     def ranks_command(self, request: JobRequest, ranks: int, folder: Path) -> list[str]:
         """The command that starts all ranks with a log each (`logs/rank-N.log` in the job's folder), and ends with them.
 
-        It is the scheduler's own place to say to each rank in the words of `torch.distributed` which one it is, and runs the
-        module by `infra.scheduler.in_job.rank`. The first rank that ends badly, or SIGTERM to the command, ends all.
+        The command tells each rank which one it is, in the variables of `torch.distributed`, and runs the module by
+        `infra.scheduler.in_job.rank`. The first rank that ends badly, or SIGTERM to the command, ends all ranks.
         """
         ...
 

@@ -1,25 +1,25 @@
-"""How the ranks of a job ended, in the words of whoever started them; what that means is judged elsewhere."""
+"""How the ranks of a job ended, in the words of the program that started them; what that means is judged elsewhere."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 
 class Cause(Enum):
-    """What ended a rank, as far as whoever started it can tell."""
+    """What ended a rank, as far as the program that started it can tell."""
 
     KILLED = auto()
-    """Something that the rank did not choose: its node, its driver or another's end may be behind it."""
+    """Something outside the rank: its node, its driver or another rank's end may be the reason."""
     ASKED = auto()
-    """A signal that asks for an end, and found nobody who could save anything."""
+    """A signal that asks for an end, before the rank was able to save anything."""
     OUT_OF_MEMORY = auto()
-    """The scheduler or the kernel, for its memory."""
+    """The scheduler or the kernel, because of the rank's memory."""
     OTHER = auto()
-    """It ended badly; it may have left a note that says why."""
+    """The rank ended badly; it may have left a note that says why."""
 
 
 @dataclass(frozen=True)
 class RankEnd:
-    """A rank that ended badly, or the first of several that ended alike."""
+    """A rank that ended badly, or the first of several that ended in the same way."""
 
     node: str
     rank: int
@@ -34,9 +34,9 @@ class RanksEnd:
     code: int
     """That program's exit code."""
     ends: tuple[RankEnd, ...]
-    """Bad ones, in the order in which they were told; what is told of first may have caused the rest."""
+    """Bad ends, in the order in which they were reported; the first may have caused the rest."""
     failed_node: str | None
     out_of_memory: bool
-    """Whether memory is spoken of at all, be it of no rank in particular."""
+    """Whether memory is mentioned at all, even if for no particular rank."""
     words: str
-    """The last that was said."""
+    """The last line that was said."""

@@ -1,8 +1,8 @@
-"""The files of a job's folder, which are the launcher's memory: what was asked for, submitted, started, and how it ended.
+"""Reads and writes the files of a job's folder, the launcher's memory: what was requested, submitted, started, and its end.
 
-`call.json` says what the job runs, `submissions.json` what was handed in (written before and after, so that a crash in between
-is seen), `attempts.jsonl` each start of the job and its end, in the job's own words. A job that was killed
-leaves no end: the `heartbeat` file's time is the last that is known of it.
+`call.json` says what the job runs, `submissions.json` what was submitted (written before and after, so that a crash in between
+is seen), `attempts.jsonl` each start of the job and its end, in the job's own words. A job that was killed leaves no end: the
+time of the `heartbeat` file is the last that is known of it.
 """
 
 import json
@@ -18,9 +18,9 @@ from components.ranks.progress import last_done
 from infra.scheduler.cluster_site import Allocation, ClusterSite
 
 LATE_SECONDS = 24 * 3600.0
-"""How long a node's failures count."""
+"""How long a node's failures count against it."""
 LOG_BYTES = 1024 * 1024
-"""Of a log's end: what is searched for the last progress line, which is printed twice a second."""
+"""How much of a log's end is searched for the last progress line, which is printed twice per second."""
 
 Verdict = Literal["finished", "stopped", "lost", "failed"]
 """Done; stopped by a signal with its state saved; taken down by something that may pass; failed by its own fault."""
@@ -32,18 +32,18 @@ class JobRequest(Fields):
     module: str
     arguments: tuple[str, ...]
     outcome: Path | None
-    """Where the ranks say whether they finished; None: they have when they end well."""
+    """Where the ranks say whether they finished; None: they have finished if they end well."""
     allocation: Allocation
     site: ClusterSite
     attempts_before: int
-    """Starts that an earlier request had; they do not count."""
+    """Starts of earlier requests; they do not count."""
 
 
 RequestT = TypeVar("RequestT", bound=JobRequest)
 
 
 class Submission(Fields):
-    """One handing in of the script."""
+    """One submission of the script."""
 
     asked: float
     """Seconds since 1970."""
@@ -56,25 +56,25 @@ class Attempt(Fields):
 
     job: int
     restart: int
-    """How often it had been put back into the queue."""
+    """How often the job had been put back into the queue."""
     queued: float
-    """When it was submitted or requeued, in seconds since 1970."""
+    """When the job was submitted or requeued, in seconds since 1970."""
     began: float
     nodes: tuple[str, ...]
     tasks: int
     ended: float | None
     verdict: Verdict | None
-    """None: it runs, or was killed before it could say."""
+    """None: the job runs, or was killed before it could say."""
     node: str | None
     """Where the first failure was."""
     rank: int | None
     words: str
     done: int
-    """How far its last progress line said it was."""
+    """How far the job was, by its last progress line."""
 
 
 def copy_job_record(folder: Path, script_name: str, target: Path) -> None:
-    """Copies what an auditor asks for of a job's folder: its script, what it was given, each start and what they took."""
+    """Copies what an auditor wants from a job's folder: its script, its submissions, its starts, what they ran in and used."""
     names = (script_name, "submissions.json", "attempts.jsonl", "usage.json", "environment-*.json")
     for path in sorted(path for name in names for path in folder.glob(name)):
         target.mkdir(parents=True, exist_ok=True)
@@ -115,9 +115,9 @@ def read_attempts(folder: Path) -> list[Attempt]:
 
 
 def with_ends(folder: Path, attempts: Sequence[Attempt]) -> list[Attempt]:
-    """The attempts, of which none runs any more: one that left no end was lost, at its last heartbeat.
+    """The attempts, none of which runs any more: one that left no end was lost, at its last heartbeat.
 
-    With it the node that its batch script ran on: else that would have left a word.
+    The node of its batch script was lost with it: otherwise the script would have left a word.
     """
     heartbeat = folder / "heartbeat"
     last = heartbeat.stat().st_mtime if heartbeat.exists() else time.time()
@@ -131,7 +131,7 @@ def with_ends(folder: Path, attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def done_so_far(folder: Path) -> int:
-    """How far rank 0's last progress line says it is; 0 where there is none."""
+    """How far rank 0 is, by its last progress line; 0 if there is none."""
     log = folder / "logs" / "rank-0.log"
     if not log.exists():
         return 0
@@ -141,9 +141,9 @@ def done_so_far(folder: Path) -> int:
 
 
 def failing_nodes(attempts: Sequence[Attempt], now: float) -> list[str]:
-    """Nodes on which two or more attempts were lost of late, in alphabetical order: a third should not begin there.
+    """Nodes on which two or more attempts were lost recently, in alphabetical order: a third should not begin there.
 
-    `now`: seconds since 1970. What is older than a day is forgotten, for a node may have been mended.
+    `now`: seconds since 1970. Losses that are older than a day are forgotten, since a node may have been repaired.
     """
     late = [attempt for attempt in attempts if attempt.ended is not None and now - attempt.ended < LATE_SECONDS]
     lost = [attempt.node for attempt in late if attempt.verdict == "lost" and attempt.node]
@@ -151,7 +151,7 @@ def failing_nodes(attempts: Sequence[Attempt], now: float) -> list[str]:
 
 
 def failures_in_a_row(attempts: Sequence[Attempt]) -> int:
-    """How many of the last attempts were lost since one got further than all before it."""
+    """How many attempts were lost since the last one that got further than all before it, or was stopped."""
     furthest, count = 0, 0
     for attempt in attempts:
         if attempt.done > furthest or attempt.verdict == "stopped":
@@ -161,7 +161,7 @@ def failures_in_a_row(attempts: Sequence[Attempt]) -> int:
 
 
 def may_start_again(request: JobRequest, attempts: Sequence[Attempt]) -> str:
-    """Why the job must not be started once more; "" where it may."""
+    """Why the job must not be started once more; "" if it may."""
     counted = attempts[request.attempts_before :]
     if len(counted) >= request.site.attempts:
         return f"it was started {len(counted):,} times, as often as the site's `attempts` allows"
@@ -171,7 +171,7 @@ def may_start_again(request: JobRequest, attempts: Sequence[Attempt]) -> str:
 
 
 def is_finished(outcome: Path | None) -> bool:
-    """Whether the ranks say in their outcome that they finished; False where they say nothing."""
+    """Whether the ranks say in their outcome that they finished; False if they say nothing."""
     if outcome is None or not outcome.exists():
         return False
     values: dict[str, Any] = json.loads(outcome.read_bytes())
@@ -179,7 +179,7 @@ def is_finished(outcome: Path | None) -> bool:
 
 
 def last_lines(path: Path, count: int = 30) -> str:
-    """The end of a log; what it shows when a job failed."""
+    """The end of a log, to be shown when a job failed."""
     if not path.exists():
         return ""
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The job of a stage: its name, its folder and its environment, the same for whoever submits it and for whoever only asks."""
+"""The job of a stage: its name, its folder and its environment, the same for submitting it and for asking about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class StageJob:
     scratch: Path
     workspace: Path
     cancelled: Path
-    """A file that appears where a person asked for an end; without it, a signal means that only the watcher must go."""
+    """A file that appears if a person asked for an end; without it, a signal means that only the watching process must end."""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
-"""What a stage's jobs took and what came of it: node-hours, GPU-hours, waiting, goodput and money, from their starts.
+"""Calculates what a stage's jobs used, and to what effect: node-hours, GPU-hours, waiting, goodput and money.
 
-Hours are those in which a job's script ran. A cluster's own bills may round them up, and add what it takes to set up nodes.
+Hours are those in which a job's script ran. A cluster's own bills may round them up, and add the time to set up nodes.
 """
 
 import json
@@ -24,7 +24,7 @@ def usage_of(
 ) -> Usage:
     """All attempts must have ended. `starts` and `lines` are a training's own: its beginnings and its metrics, or none.
 
-    An attempt's nodes are its own, but all are taken to have had as many GPUs a node as `allocation` asks for now.
+    Each attempt counts the nodes that it had, but all are taken to have had as many GPUs per node as `allocation` asks for now.
     """
     node_seconds = sum(len(attempt.nodes) * ((attempt.ended or attempt.began) - attempt.began) for attempt in attempts)
     node_hours = node_seconds / SECONDS_AN_HOUR
@@ -43,7 +43,7 @@ def usage_of(
 
 
 def goodput(attempts: Sequence[Attempt], starts: Sequence[Started], lines: Sequence[Line]) -> float | None:
-    """Steps from the first start to the last one's end, over the steps that all starts computed; None where none did."""
+    """Steps from the first start to the last one's end, over the steps that all starts computed; None if none did."""
     if not starts:
         return None
     ends = [*(start.time for start in starts[1:]), float("inf")]
@@ -53,9 +53,9 @@ def goodput(attempts: Sequence[Attempt], starts: Sequence[Started], lines: Seque
 
 
 def furthest(start: Started, until: float, attempts: Sequence[Attempt], lines: Sequence[Line]) -> int:
-    """Updates after the last step that this start made before the next one began.
+    """The number of updates after the last step that this start made before the next start began.
 
-    A step that was computed before has no second line of metrics: of those its job's last progress line tells.
+    A step that is computed again gets no second line of metrics: for such steps, the job's last progress line counts.
     """
     own: list[int] = [line["step"] + 1 for line in lines if start.time <= line["time"] / 1000 < until]
     own += [attempt.done for attempt in attempts if attempt.began <= start.time <= (attempt.ended or float("inf"))]
@@ -70,7 +70,7 @@ def mean_mfu(lines: Sequence[Line]) -> float | None:
 
 
 def read_usage(scratch: Path, metrics: Path, allocation: Allocation, site: ClusterSite) -> Usage | None:
-    """What the jobs of a stage took that is done; None where it had none. Leaves it beside their records, too."""
+    """What the jobs of a finished stage used; None if it had none. Also writes that next to the jobs' records."""
     folder = scratch / "job"
     attempts = with_ends(folder, read_attempts(folder))
     if not attempts:
@@ -81,7 +81,7 @@ def read_usage(scratch: Path, metrics: Path, allocation: Allocation, site: Clust
 
 
 def read_lines(metrics: Path) -> list[Line]:
-    """A training's lines of metrics; [] where the stage writes none."""
+    """A training's lines of metrics; [] if the stage writes none."""
     if not metrics.exists():
         return []
     text = metrics.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Lines for the flow about a living job: each state that its scheduler tells once, each line of rank 0 once."""
+"""Prints lines about a living job for the flow: each new state of the job once, and each line of rank 0 once."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ class Watcher:
     """What was shown of one job so far."""
 
     def __init__(self, stage_job: StageJob, scheduler: Scheduler) -> None:
-        """What rank 0 printed before is not shown again."""
+        """What rank 0 has printed so far is not shown again."""
         self.stage, self.folder = stage_job.stage, stage_job.folder
         self.scheduler = scheduler
         self.log = self.folder / "logs" / "rank-0.log"
@@ -29,7 +29,7 @@ class Watcher:
         self.is_silent = self.warned = False
 
     def show(self, job: Job) -> None:
-        """Says what changed: why it waits and until when, where it runs, that it was started again."""
+        """Says what changed: why the job waits and until when, where it runs, that it was started again."""
         if (words := self.describe(job)) != self.shown:
             self.shown = words
             say(words)
@@ -41,17 +41,17 @@ class Watcher:
                 say(f"warning: job {job.number} has given no sign of life for {age:,.0f} s; see {self.folder}")
 
     def ended(self, job: Job) -> None:
-        """Shows the last of what rank 0 wrote, and on the job's page how it ended; what that means is said by who judges it."""
+        """Shows the last of what rank 0 wrote, and on the job's page how it ended; what that means is judged elsewhere."""
         self.copy_log()
         self.show_on_page(self.describe(job))
 
     def show_on_page(self, words: str) -> None:
-        """Says the words to the job's page alone."""
+        """Shows the words on the job's page only."""
         said = {"words": words, "folder": str(self.folder), "script": self.scheduler.script_name}
         say(JOB_MARK + json.dumps(said, ensure_ascii=False))
 
     def copy_log(self) -> None:
-        """Prints the whole lines that rank 0 wrote since."""
+        """Prints the complete lines that rank 0 has written since the last call."""
         if not self.log.exists():
             return
         with self.log.open("rb") as stream:
@@ -69,7 +69,7 @@ class Watcher:
             say(no_answer(self.scheduler, error))
 
     def answered(self) -> None:
-        """Says once that it does again."""
+        """Says once that the scheduler answers again."""
         if self.is_silent:
             self.is_silent = False
             say(f"{self.scheduler.site.scheduler} answers again")
@@ -79,7 +79,7 @@ class Watcher:
         again = f", after {job.restarts} {'restart' if job.restarts == 1 else 'restarts'}" if job.restarts else ""
         if job.waiting:
             expected = f", expected to start {clock(job.start)}" if job.start else ""
-            advice = f"; it may wait for ever. {self.scheduler.remedy(job.reason, self.stage)}" if job.stuck else ""
+            advice = f"; it may wait forever. {self.scheduler.remedy(job.reason, self.stage)}" if job.stuck else ""
             return f"job {job.number} waits ({job.reason}{expected}){again}{advice}"
         where = f" on {job.nodes}" if job.nodes else ""
         if job.phase is Phase.UNKNOWN:
@@ -90,12 +90,12 @@ class Watcher:
 
 
 def no_answer(scheduler: Scheduler, error: SchedulerUnreachable) -> str:
-    """That nothing is known for now."""
+    """The words for a scheduler that does not answer."""
     return f"{scheduler.site.scheduler} does not answer; asking again every {scheduler.site.poll_seconds:g} s: {error}"
 
 
 def clock(moment: datetime) -> str:
-    """A time as people read it here."""
+    """A time for people, in this machine's time zone."""
     local = moment.astimezone()
     same_day = local.date() == datetime.now(UTC).astimezone().date()
     return local.strftime("at %H:%M" if same_day else "on %Y-%m-%d at %H:%M")

@@ -1,4 +1,4 @@
-"""Site files, read: what a stage may use on a machine or cluster, and how the cluster's batch scheduler is used."""
+"""Reads site files: what a stage may use on a machine or cluster, and how the cluster's batch scheduler is used."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from infra.sites.slurm import SlurmSite
 
 FOLDER = Path(__file__).parent
 CLUSTER_KEYS = (SlurmSite.key,)
-"""The keys of a site file that say how its batch scheduler is used; of one, for a cluster has one scheduler."""
+"""The keys of a site file that say how a batch scheduler is used; at most one is set, since a cluster has one scheduler."""
 
 
 class SiteFile(BaseModel):
@@ -62,7 +62,7 @@ class SiteFile(BaseModel):
 def load_site(name: str, changes: Sequence[str] = ()) -> Site:
     """Reads a site, with some values changed (`KEY=VALUE`, `KEY.INNER=VALUE`).
 
-    Raises `ParameterError` naming the file, the key, and the sites that there are.
+    Raises `ParameterError` naming the file, the key, and the known sites.
     """
     return Site(**read_file(name, changes).model_dump(exclude=set(CLUSTER_KEYS)))
 
@@ -97,9 +97,9 @@ def parsed(changes: Sequence[str]) -> dict[str, Any]:
 
 
 def with_value(values: Any, keys: Sequence[str], value: Any) -> Any:
-    """Nested mappings with one value changed; what YAML shares between places changes in this one alone.
+    """Nested mappings with one value changed; a mapping that YAML shares between places changes only in this place.
 
-    Raises `ParameterError` where there is no mapping to put it into.
+    Raises `ParameterError` if there is no mapping to put the value into.
     """
     if not keys:
         return value
@@ -109,5 +109,5 @@ def with_value(values: Any, keys: Sequence[str], value: Any) -> Any:
 
 
 def problem(place: tuple[int | str, ...], words: str) -> str:
-    """What pydantic found wrong, and where."""
+    """What pydantic found wrong, and in which place."""
     return ": ".join(part for part in (".".join(map(str, place)), words.removeprefix("Value error, ")) if part)

@@ -1,4 +1,4 @@
-"""The `slurm:` section of a site file: what any cluster's section says, and what only Slurm's jobs ask for."""
+"""The `slurm:` section of a site file: what any cluster's section holds, and what only Slurm's jobs need."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -9,7 +9,7 @@ from components.base.fields import Fields
 from infra.scheduler.cluster_site import Allocation, ClusterSite
 
 Word = Annotated[str, Field(pattern=r"^[^\s,\"'\\#]+$")]
-"""A name of Slurm's: stands in an option as it is."""
+"""A name in Slurm; it is put into an option as it is."""
 
 
 class SlurmAllocation(Allocation):

@@ -1,1 +1,1 @@
-"""A worker module in, its ranks as a Slurm job out: found again, followed, requeued and judged; Slurm is the truth."""
+"""Slurm as a batch scheduler: its commands, the batch script of a job, and what runs inside the job."""

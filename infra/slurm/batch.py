@@ -28,32 +28,32 @@ class SlurmRunningJob:
 
     @property
     def number(self) -> int:
-        """The job's."""
+        """The job's number."""
         return int(os.environ["SLURM_JOB_ID"])
 
     @property
     def restarts(self) -> int:
-        """How often Slurm had requeued it."""
+        """How often Slurm has requeued the job."""
         return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
     def nodes(self) -> tuple[str, ...]:
-        """Its nodes, in Slurm's order."""
+        """The job's nodes, in Slurm's order."""
         return tuple(self.slurm.names_of(os.environ["SLURM_JOB_NODELIST"]))
 
     def known(self) -> Job | None:
-        """What Slurm says of it."""
+        """What Slurm says of the job."""
         return self.slurm.job(self.number)
 
     def requeue(self) -> None:
-        """Puts it back into the queue; Slurm ends this process for that."""
+        """Puts the job back into the queue; Slurm ends this process for that."""
         self.slurm.requeue(self.number)
 
     def address_of(self, node: str) -> str:
-        """A node's address as the cluster's configuration has it."""
+        """A node's address in the cluster's configuration."""
         return self.slurm.address_of(node)
 
     def ranks_command(self, request: JobRequest, ranks: int, folder: Path) -> list[str]:
-        """One task a rank, each with a log of its own; the first bad end ends all."""
+        """One task per rank, each with a log of its own; the first bad end ends all."""
         box = self.container
         boxed = [f"--container-image={box.image}", f"--container-mounts={','.join(box.mounts)}"] if box else []
         return [

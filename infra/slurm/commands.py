@@ -1,4 +1,4 @@
-"""Slurm's commands, called: sbatch, squeue, scontrol, sacct, scancel and sinfo; what they print becomes numbers and jobs."""
+"""Calls Slurm's commands (sbatch, squeue, scontrol, sacct, scancel, sinfo), and reads jobs and numbers from their output."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from infra.slurm.jobs import PASSING, PHASE_OF, SACCT, read_minutes, read_sacct,
 from infra.slurm.refusals import remedy
 
 SECONDS = 30.0
-"""For one command; Slurm's own limit for an answer (MessageTimeout) is 10 by default."""
+"""The limit for one command; Slurm's own limit for an answer (MessageTimeout) is 10 by default."""
 PASSED_ON = re.compile(r"PATH|HOME|USER|LANG|LC_\w+|SLURM_CONF|TZ")
 """All that Slurm's commands see of our environment: sbatch sends what it sees to the controller, which keeps it."""
 UNREACHABLE = re.compile(
@@ -33,7 +33,7 @@ Done = subprocess.CompletedProcess[str]
 class Slurm:
     """One cluster's commands, in an environment that holds no secret.
 
-    Every method raises `SchedulerUnreachable` where Slurm does not answer, and `ServiceError` where it is not installed, not
+    Every method raises `SchedulerUnreachable` if Slurm does not answer, and `ServiceError` if it is not installed, not
     configured, or prints what is not understood.
     """
 
@@ -43,9 +43,9 @@ class Slurm:
         self.seconds = seconds
 
     def submit(self, script: Path, stage: str, held: int | None = None) -> int:
-        """Hands a stage's batch script in; returns the job's number. sbatch keeps the descriptor `held` open to its own end.
+        """Submits a stage's batch script; returns the job's number. sbatch keeps the descriptor `held` open to its own end.
 
-        Raises `JobRefused`. After `SchedulerUnreachable` the job may be there all the same: look for its name.
+        Raises `JobRefused`. After `SchedulerUnreachable` the job may exist all the same: look for its name.
         """
         done = self._run("sbatch", "--parsable", str(script.absolute()), held=held)
         if done.returncode:
@@ -56,18 +56,18 @@ class Slurm:
         return int(found[1])
 
     def objection(self, script: Path, stage: str) -> str:
-        """Why Slurm would never take a stage's script, and the next step; "" where it may. Submits nothing.
+        """Why Slurm would never take a stage's script, and the next step; "" if it may take it. Submits nothing.
 
-        What may pass does not count: of nodes that are down for now it says the same as of such as there are none.
+        Reasons that may pass do not count: Slurm says the same about nodes that are down for now as about missing ones.
         """
         done = self._run("sbatch", "--test-only", str(script.absolute()))
         words = said(done)
         return f"{words} {remedy(words, stage)}" if done.returncode and FOR_GOOD.search(words) else ""
 
     def longest_minutes(self, partition: str | None) -> int | None:
-        """The time limit of a partition (None: of the default one), in minutes; None where it has none, or sinfo tells none.
+        """The time limit of a partition (None: of the default one), in minutes; None if it has none, or sinfo does not tell.
 
-        sbatch takes a longer job as well, unless the cluster has EnforcePartLimits; it would wait for ever.
+        sbatch takes a longer job as well, unless the cluster has EnforcePartLimits; such a job would wait forever.
         """
         chosen = [f"--partition={partition}"] if partition else []
         for line in self._answered("sinfo", "--noheader", "--format=%P|%l", *chosen).stdout.splitlines():
@@ -89,9 +89,9 @@ class Slurm:
         return [job for job in found if job is not None and job.living and job.name == name]
 
     def job(self, number: int) -> Job | None:
-        """What is known of a job, from the controller or from accounting; None where neither remembers it.
+        """What is known of a job, from the controller or from accounting; None if neither remembers it.
 
-        `SchedulerUnreachable` means that the controller does not answer and accounting knows of no end.
+        `SchedulerUnreachable` means that the controller does not answer and accounting does not know how the job ended.
         """
         try:
             told = self._shown(number)
@@ -111,7 +111,7 @@ class Slurm:
 
         A job that ended already is left alone.
         """
-        # else a batch script that sees its ranks end could bring the job back: Slurm requeues even what was cancelled
+        # otherwise a batch script that sees its ranks end could bring the job back: Slurm requeues even a cancelled job
         self._run("scontrol", "update", f"JobId={number}", "Requeue=0")
         if kill:
             self._run("scancel", "--quiet", "--signal=KILL", f"{number}.0")
@@ -132,7 +132,7 @@ class Slurm:
         return self._told_to("show", "hostnames", nodes).split()
 
     def address_of(self, nodes: str) -> str:
-        """The address of the first node of a list, as the cluster's configuration has it: names need not resolve."""
+        """The address of the first node of a list, from the cluster's configuration: names need not resolve."""
         name = self.names_of(nodes)[0]
         text = self._told_to("show", "node", name, "--oneliner")
         if not (found := re.search(r" NodeAddr=(\S+) ", text)):
@@ -140,7 +140,7 @@ class Slurm:
         return found[1]
 
     def _shown(self, number: int) -> str | None:
-        """The controller's line about a job; None where it knows none of that number."""
+        """The controller's line about a job; None if it knows no job of that number."""
         done = self._run("scontrol", "show", "job", "--oneliner", str(number))
         if done.returncode == 0:
             return done.stdout
@@ -149,7 +149,7 @@ class Slurm:
         raise SchedulerUnreachable(f"scontrol show job {number}: {said(done)}")
 
     def _accounted(self, number: int) -> Job | None:
-        """A job as accounting knows it; None where there is no accounting, it does not answer, or knows nothing."""
+        """A job as accounting knows it; None if there is no accounting, or it does not answer or knows nothing."""
         options = ["--noheader", "--parsable2", "--allocations", "--duplicates", f"--format={SACCT}"]
         try:
             done = self._run("sacct", *options, f"--jobs={number}")
@@ -158,21 +158,21 @@ class Slurm:
         return read_sacct(done.stdout) if done.returncode == 0 else None
 
     def _told_to(self, *arguments: str) -> str:
-        """Standard output of scontrol. Raises `ServiceError` with its words where it refuses."""
+        """Standard output of scontrol. Raises `ServiceError` with its words if it refuses."""
         done = self._run("scontrol", *arguments)
         if done.returncode:
             raise ServiceError(f"`scontrol {' '.join(arguments)}` was refused: {said(done)}")
         return done.stdout
 
     def _answered(self, *command: str) -> Done:
-        """A question's answer; whatever kept it away, nothing is known."""
+        """The answer of a command that asks. Raises `SchedulerUnreachable` for any failure: nothing is known then."""
         done = self._run(*command)
         if done.returncode:
             raise SchedulerUnreachable(f"{command[0]}: {said(done)}")
         return done
 
     def _run(self, *command: str, held: int | None = None) -> Done:
-        """Runs one command. Raises where it is missing, finds no configuration, or Slurm does not answer it."""
+        """Runs one command. Raises if it is missing, finds no configuration, or Slurm does not answer it."""
         try:
             done = subprocess.run(
                 command, env=self._environment(utc=command[0] != "sbatch"), stdin=subprocess.DEVNULL, capture_output=True,
@@ -194,7 +194,7 @@ class Slurm:
         return done
 
     def _environment(self, *, utc: bool) -> dict[str, str]:
-        """What a command sees; `utc`: it prints its times in UTC, which no change of clocks makes ambiguous."""
+        """The variables of a command; `utc`: it prints its times in UTC, which no change of clocks makes ambiguous."""
         kept = {name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)}
         if self.configuration is not None:
             kept["SLURM_CONF"] = str(self.configuration)

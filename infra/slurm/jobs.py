@@ -1,6 +1,6 @@
-"""What Slurm prints about a job, read as a `Job`.
+"""Reads what Slurm prints about a job into a `Job`.
 
-The text forms of scontrol and sacct alone are the same from Slurm 22.05 to 24.11; the JSON ones are not. Words that are not
+Only the text forms of scontrol and sacct are the same from Slurm 22.05 to 24.11; the JSON forms are not. Words that are not
 understood are an error or `State.UNKNOWN`, never a guess.
 """
 
@@ -72,17 +72,17 @@ NO_NODES = {"(null)", "None assigned", ""}
 FOR_EVER = re.compile(
     "PartitionTimeLimit|PartitionNodeLimit|BadConstraints|DependencyNeverSatisfied|NotAllowed|Invalid|PerJob"
 )
-"""Reasons to wait that hardly pass: limits of the partition, or of an account or QoS for a single job.
+"""Reasons to wait that will hardly pass: limits of the partition, or of an account or QoS for a single job.
 
-Slurm takes a job beyond its partition's limits where EnforcePartLimits is NO, the default. PartitionNodeLimit can also mean
+Slurm takes a job beyond its partition's limits if EnforcePartLimits is NO, the default. PartitionNodeLimit can also mean
 that nodes are down.
 """
 TOO_FEW = "BadConstraints"
-"""The reason to let a job wait that is kept from more nodes than there are others."""
+"""The reason of a job that waits because it keeps away from so many nodes that too few others are left."""
 
 
 def read_minutes(limit: str) -> int | None:
-    """A time limit as sinfo prints it (`1-00:00:00`, `30:00`), in whole minutes; None where it is none (`infinite`)."""
+    """A time limit as sinfo prints it (`1-00:00:00`, `30:00`), in whole minutes; None if there is none (`infinite`)."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
     if found is None:
         return None
@@ -99,7 +99,7 @@ def read_scontrol(text: str) -> Job:
 
 
 def read_sacct(text: str) -> Job | None:
-    """The last start among the lines of `sacct --parsable2 --duplicates` with the fields `SACCT`; None where there are none.
+    """The last start among the lines of `sacct --parsable2 --duplicates` with the fields `SACCT`; None if there are none.
 
     Raises `ServiceError` quoting what was not understood.
     """
@@ -132,7 +132,7 @@ def make_job(words: dict[str, str], text: str, restarts: int) -> Job:
 
 
 def moment(words: str, text: str) -> datetime | None:
-    """A time as Slurm prints it where TZ is UTC. Raises `ServiceError` where it is none."""
+    """A time as Slurm prints it if TZ is UTC; None if it has none. Raises `ServiceError` for anything else."""
     if words in NO_TIME:
         return None
     try:

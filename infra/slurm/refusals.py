@@ -1,4 +1,4 @@
-"""Slurm's words for a job that it will not run, and the key of the site to change for each."""
+"""Finds the next step for Slurm's words about a job that it will not run: the key of the site to change."""
 
 import re
 
@@ -33,7 +33,7 @@ REMEDIES = {
 
 
 def remedy(words: str, stage: str) -> str:
-    """The next step for Slurm's words of refusal of a stage's job, or for its reason to let it wait for ever."""
+    """The next step for Slurm's words of refusal of a stage's job, or for its reason to let it wait forever."""
     found = (step for pattern, step in REMEDIES.items() if re.search(pattern, words.lower()))
     step = next(found, "Change what slurm.stages.STAGE of the site's file asks for accordingly.")
     return step.replace("STAGE", stage)

@@ -1,4 +1,4 @@
-"""Slurm as the scheduler of a site: its commands, and the script, the words and the checks that its section asks for."""
+"""Slurm as the scheduler of a site: its commands, with the batch script, the remedies and the checks for that site."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ TEST_SITE = "slurm-dev"
 
 
 class SlurmScheduler(Slurm):
-    """Satisfies `infra.scheduler.ports.Scheduler`; most of it are the commands themselves."""
+    """Satisfies `infra.scheduler.ports.Scheduler`; most of its methods are those of `Slurm`."""
 
     request_type = SlurmJobRequest
     script_name = "job.sbatch"
@@ -32,7 +32,7 @@ class SlurmScheduler(Slurm):
 
     @classmethod
     def of_site(cls, site: SlurmSite, settings: Settings) -> Self:
-        """That of `make cluster` if the site is the one for it and SLURM_CONF names no other; else this machine's."""
+        """The cluster of `make cluster` if this is its site and SLURM_CONF names no other; otherwise this machine's."""
         is_test = settings.site == TEST_SITE and not os.environ.get("SLURM_CONF")
         return cls(site, default_configuration(settings.home) if is_test else None)
 
@@ -45,7 +45,7 @@ class SlurmScheduler(Slurm):
         ))  # fmt: skip
 
     def refusals(self, stages: Collection[str]) -> list[str]:
-        """Why Slurm would not take the jobs of these stages; [] where it may, or does not answer."""
+        """Why Slurm would not take the jobs of these stages; [] if it may take them, or does not answer."""
         return site_refusals(self, self.site, stages)
 
     def remedy(self, words: str, stage: str) -> str:

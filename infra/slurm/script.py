@@ -1,6 +1,6 @@
-"""The batch script that a job is asked for with: the text for sbatch.
+"""Writes the batch script of a job: the text for sbatch.
 
-The order of its lines is the order of what overrides what: our variables, the modules, the site's own variables.
+Later lines override earlier ones: first our variables, then the modules, then the site's own variables.
 """
 
 import shlex
@@ -14,7 +14,7 @@ from infra.sites.slurm import SlurmAllocation, SlurmSite
 
 @dataclass(frozen=True)
 class ScriptRequest:
-    """A job, as it is asked for."""
+    """What the batch script of a job is made from."""
 
     name: str
     comment: str
@@ -22,21 +22,21 @@ class ScriptRequest:
     folder: Path
     """The job's folder; its output is `batch.log` there."""
     workspace: Path
-    """Where it runs, so that `python -m` finds this very code."""
+    """Where it runs, so that `python -m` finds exactly this code."""
     python: Path
     allocation: SlurmAllocation
     site: SlurmSite
     environment: Mapping[str, str]
-    """What the job needs beside the site's variables, which have the last word."""
+    """What the job needs besides the site's variables, which have the last word."""
     exclude: Sequence[str]
     """Names of nodes."""
 
 
 def sbatch_text(request: ScriptRequest) -> str:
-    """The batch script. Raises `ParameterError` for a value that cannot stand in one."""
+    """The batch script. Raises `ParameterError` for a value that a script cannot hold."""
     modules = request.site.modules
     lines = [
-        # modules are a function of login shells, and what submits passes on no functions
+        # `module` is a function of login shells, and the submitting process passes on no functions
         "#!/bin/bash --login" if modules else "#!/bin/bash",
         *(f"#SBATCH --{name}={quoted_for_slurm(name, value)}" if value else f"#SBATCH --{name}"
           for name, value in options(request)),
@@ -63,8 +63,8 @@ def options(request: ScriptRequest) -> Iterator[tuple[str, str]]:
     if asked.qos:
         yield "qos", asked.qos
     yield "nodes", nodes
-    # Where the number of nodes is open, a node is one task to Slurm; srun says more. Else it gives no more nodes than the
-    # fewest have tasks, and wants as many tasks again after a node is lost: the job would wait for that node.
+    # If the number of nodes is open, a node is one task to Slurm; srun says more. Otherwise Slurm would give no more nodes than
+    # the fewest have tasks, and would want as many tasks again after a node is lost: the job would wait for that node.
     is_one = asked.minimum_nodes < asked.nodes
     if not is_one:
         yield "ntasks-per-node", f"{asked.tasks_per_node}"
@@ -78,7 +78,7 @@ def options(request: ScriptRequest) -> Iterator[tuple[str, str]]:
     yield "time", f"{asked.walltime_minutes}"
     yield "signal", f"USR2@{site.signal_seconds}"  # to every process of the ranks; with B: only to the batch shell
     yield "requeue", ""
-    yield "dependency", "singleton"  # should one too many arrive late, it waits, finds the work done, and ends
+    yield "dependency", "singleton"  # if one job too many arrives late, it waits, finds the work done, and ends
     yield "open-mode", "append"
     yield "output", slurm_pattern(request.folder / "batch.log")
     if request.exclude:
@@ -93,7 +93,7 @@ def slurm_pattern(path: Path) -> str:
 
 
 def exports(variables: Mapping[str, str]) -> Iterator[str]:
-    """One line a variable, in their order."""
+    """One line per variable, in their order."""
     for name, value in variables.items():
         yield f"export {name}={quoted(name, value)}"
 
@@ -111,7 +111,7 @@ def quoted_for_slurm(name: str, value: str) -> str:
 
 
 def printable(name: str, value: str) -> str:
-    """The value. Raises `ParameterError` where it has a newline or another control character, which would end its line."""
+    """The value. Raises `ParameterError` if it has a newline or another control character, which would end its line."""
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ParameterError(f"{name}: {value!r} has a newline or another control character, which no batch script can hold.")
     return value

@@ -1,4 +1,4 @@
-"""What a site's Slurm would refuse, asked before anything is computed for it."""
+"""Asks a site's Slurm which stages' jobs it would refuse, before anything is computed for them."""
 
 import sys
 import tempfile
@@ -13,10 +13,10 @@ from infra.slurm.script import ScriptRequest, sbatch_text
 
 
 def site_refusals(slurm: Slurm, site: SlurmSite, stages: Collection[str]) -> list[str]:
-    """Why Slurm would not take the jobs of these stages, in its own words with the next step; [] where it may.
+    """Why Slurm would not take the jobs of these stages, in its own words with the next step; [] if it may take them.
 
-    Raises `ServiceError` where Slurm is not installed here, or finds no configuration. A Slurm that does not answer is no
-    obstacle: it is waited for when there is a job.
+    Raises `ServiceError` if Slurm is not installed here, or finds no configuration. A Slurm that does not answer is not an
+    obstacle: the launcher waits for it when there is a job.
     """
     found = []
     with tempfile.TemporaryDirectory(prefix="martlet-") as folder:
@@ -33,7 +33,7 @@ def site_refusals(slurm: Slurm, site: SlurmSite, stages: Collection[str]) -> lis
 
 
 def too_long(slurm: Slurm, stage: str, asked: SlurmAllocation) -> str:
-    """That the walltime is above the partition's, which sbatch itself may not say; "" where it is not."""
+    """Says if the walltime is above the partition's, which sbatch itself may not say; "" if it is not."""
     longest = slurm.longest_minutes(asked.partition)
     if longest is None or asked.walltime_minutes <= longest:
         return ""
@@ -42,7 +42,7 @@ def too_long(slurm: Slurm, stage: str, asked: SlurmAllocation) -> str:
 
 
 def trial(site: SlurmSite, stage: str, folder: Path) -> ScriptRequest:
-    """A job that asks for what the stage's would."""
+    """A job that asks for the same as the stage's job would."""
     return ScriptRequest(
         name=f"martlet-{stage}", comment="never submitted", folder=folder, workspace=folder, python=Path(sys.executable),
         allocation=site.stages[stage], site=site, environment={}, exclude=(),

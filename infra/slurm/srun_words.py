@@ -1,4 +1,4 @@
-"""What srun says about the end of its tasks, read: which task on which node ended, and how."""
+"""Reads what srun says about the end of its tasks: which task on which node ended, and how."""
 
 import re
 

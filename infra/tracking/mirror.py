@@ -1,4 +1,4 @@
-"""A workspace's journal and records in, one MLflow run out; it remembers below `journal/` how far it came.
+"""Mirrors a workspace's journal and records in one MLflow run, and remembers below `journal/` how far it came.
 
 The same lines sent twice are one point, since a point's time is the journal's.
 """
@@ -33,7 +33,7 @@ class Mirror:
         self.run = run
         self.client = client
         self.tags = {"martlet.run": run, "mlflow.runName": run, "mlflow.source.name": "martlet"}
-        if flow_run:  # empty where nothing ran and only the rest is sent
+        if flow_run:  # empty if nothing ran and only the rest is sent
             self.tags["prefect.flow_run_id"] = flow_run
         self.state_path = self.journal / "tracking.json"
         self.state: dict[str, Any] = {"offsets": {}, "shown": []}
@@ -44,7 +44,7 @@ class Mirror:
         self.run_id = ""
 
     def open(self) -> None:
-        """Finds the run by its tag, or creates it; writes its id, and where its page is, to where the others find it."""
+        """Finds the run by its tag, or creates it; writes its id and its page's address into files for other processes."""
         if self.run_id:
             return
         experiment = self.experiment()
@@ -76,14 +76,14 @@ class Mirror:
             return str(found.experiment_id)
 
     def log_parameters(self, run_id: str) -> None:
-        """Every value of `params.yaml`, by its dotted path."""
+        """Sends every value of `params.yaml`, by its dotted path."""
         values = flatten(read_yaml_file(self.workspace / "params.yaml"))
         params = [Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in values.items()]
         for start in range(0, len(params), PARAMETER_BATCH):
             self.client.log_batch(run_id, params=params[start : start + PARAMETER_BATCH])
 
     def catch_up(self) -> None:
-        """Sends what is new. Raises `MlflowException` where the server is away; nothing is lost by that."""
+        """Sends what is new. Raises `MlflowException` if the server is away; nothing is lost by that."""
         self.open()
         for path in sorted(self.journal.glob("*.metrics.jsonl")):
             self.send_curve(path.name.removesuffix(".metrics.jsonl"), path)
@@ -91,7 +91,7 @@ class Mirror:
             self.show(record)
 
     def send_curve(self, stage: str, path: Path) -> None:
-        """The new whole lines of one metrics file."""
+        """Sends the new complete lines of one metrics file."""
         with path.open("rb") as stream:
             stream.seek(self.state["offsets"].get(stage, 0))
             while lines := [line for line in stream.readlines(1 << 16) if line.endswith(b"\n")]:
@@ -102,7 +102,7 @@ class Mirror:
                 self.save()
 
     def show(self, path: Path) -> None:
-        """A finished stage: its numbers, its dataset, its tables. Once for each output."""
+        """Sends a finished stage: its numbers, its dataset, its tables; once for each output."""
         record = json.loads(path.read_text(encoding="utf-8"))
         mark = f"{record['stage']}:{record['output']['sha256']}"
         if mark in self.state["shown"]:
@@ -122,14 +122,14 @@ class Mirror:
         self.save()
 
     def log_dataset(self, stage: str, record: dict[str, Any]) -> None:
-        """The stage's output as an MLflow dataset, named by its digest (32 of the 64 hex digits: MLflow's limit is 36)."""
+        """Sends the stage's output as a dataset, named by its digest (32 of the 64 hex digits: MLflow's limit is 36)."""
         source = LocalArtifactDatasetSource(str(self.workspace / record["output"]["path"]))
         dataset = MetaDataset(source, name=stage, digest=record["output"]["sha256"][:32])
         tags = [InputTag("mlflow.data.context", DATASETS[stage]), InputTag("sha256", record["output"]["sha256"])]
         self.client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])
 
     def log_tables(self, scores: Path) -> None:
-        """The evaluation: its tables, its picture, and a table that MLflow's page can show."""
+        """Sends the evaluation: its tables, its picture, and a table that MLflow's page can show."""
         for name in ("scores.json", "scores.md", "scores.png"):
             if (scores / name).exists():
                 self.client.log_artifact(self.run_id, str(scores / name), "evaluate")
@@ -137,11 +137,11 @@ class Mirror:
         self.client.log_table(self.run_id, rows, "evaluate/table.json")
 
     def save(self) -> None:
-        """Remembers how far this came."""
+        """Writes down how far the mirror came."""
         write_json(self.state_path, self.state)
 
     def close(self, status: str) -> None:
-        """Catches up a last time and sets the run's status."""
+        """Catches up one last time, and sets the run's status."""
         self.catch_up()
         self.client.set_terminated(self.run_id, status)
         self.state["complete"] = True

@@ -1,4 +1,4 @@
-"""What stages wrote in, the values that MLflow takes out: points of curves, names, rows of a table."""
+"""Turns what stages wrote into values that MLflow takes: points of curves, names, rows of a table."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ def curve_points(stage: str, line: dict[str, Any]) -> list[Metric]:
 
 
 def record_numbers(record: dict[str, Any]) -> dict[str, float]:
-    """What a stage's record states in numbers, by metric name: its report's, and what its jobs took."""
+    """What a stage's record states in numbers, by metric name: its report's, and what its jobs used."""
     stated = flatten(record["report"]) | flatten({"usage": record.get("usage") or {}})
     return {metric_name(record["stage"], key): float(value) for key, value in stated.items() if isinstance(value, int | float)}
 

@@ -1,6 +1,6 @@
 """The one writer of a run's MLflow record: `python -m infra.tracking.worker WORKSPACE RUN FLOW_RUN`.
 
-It sends what the stages wrote to disk every few seconds, and catches up after an outage. It ends when its standard input does;
+It sends what the stages wrote to disk every few seconds, and catches up after an outage. It ends when its standard input ends;
 what it read there is the run's status.
 """
 
@@ -30,19 +30,19 @@ def follow(mirror: Mirror) -> str:
 
 
 def attempt(action: Any, *arguments: Any, **options: Any) -> bool:
-    """Runs an action; an outage is a line in the log, and the next round sends what this one could not."""
+    """Runs an action; for an outage it only logs a line, and the next round sends what this one could not."""
     try:
         action(*arguments, **options)
     except MlflowException as error:
         if error.error_code == "INVALID_PARAMETER_VALUE":
-            raise  # a mistake of ours, which no waiting mends
+            raise  # a mistake of ours, which waiting does not repair
         print(f"MLflow is away, catching up later: {error}", flush=True)  # noqa: T201
         return False
     return True
 
 
 def main(workspace: str, run: str, flow_run: str) -> int:
-    """Follows one run; exit code 1 where MLflow stayed away to the end."""
+    """Follows one run; exit code 1 if MLflow stayed away to the end."""
     os.chdir(os.environ["MARTLET_HOME"])  # a database without a server keeps its artifacts in ./mlruns
     with Path("mlflow.lock").open("w") as lock:  # the first to come creates the database's tables: one at a time
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,6 @@
-"""Journals and records in, one MLflow run out: a view that may lag or be lost, never a thing that a stage waits for.
+"""Starts and ends the process that mirrors a run in MLflow: a view that may lag or be lost, and that no stage waits for.
 
-This side starts and ends the one writer, `infra.tracking.worker`, and imports no MLflow.
+That process is `infra.tracking.worker`, the only writer; this side imports no MLflow.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ FINISH_SECONDS = 120
 
 @contextlib.contextmanager
 def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
-    """Follows the workspace for the block; FINISHED, FAILED or KILLED is what MLflow shows afterwards."""
+    """Follows the workspace during the block; MLflow shows FINISHED, FAILED or KILLED afterwards."""
     log = workspace / "journal" / "tracking.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
@@ -40,13 +40,13 @@ def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
 
 
 def is_complete(workspace: Path) -> bool:
-    """True where MLflow shows all of the run; False where it was away at the end."""
+    """True if MLflow shows all of the run; False if it was away at the end."""
     path = workspace / "journal" / "tracking.json"
     return path.exists() and bool(json.loads(path.read_text(encoding="utf-8")).get("complete"))
 
 
 def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
-    """Tells the writer how the run ended and lets it catch up for a while; False where it could not."""
+    """Tells the writer how the run ended and lets it catch up for a while; False if it could not."""
     try:
         writer.communicate(status, timeout=FINISH_SECONDS)
     except subprocess.TimeoutExpired:
@@ -56,7 +56,7 @@ def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
 
 
 def tracking_environment() -> dict[str, str]:
-    """The writer's variables: the user's MLflow where one is configured, else a database below MARTLET_HOME."""
+    """The writer's variables: the user's MLflow if one is configured, otherwise a database below MARTLET_HOME."""
     home = Settings().home.absolute()
     default = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "MARTLET_HOME": str(home)}
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}

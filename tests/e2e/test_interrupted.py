@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from components.params import STAGES
 from tests.e2e.conftest import Clone
 from tests.support.builders.tiny_recipe import add_tiny
@@ -99,12 +101,13 @@ def ctrl_c_in(clone: Clone, stage: str) -> None:
     wait_until_gone(clone)
 
 
+@pytest.mark.parametrize("seed", [20240311, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
 def test_stopped_at_many_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
-    undisturbed: Path, new_clone: Callable[[str], Clone]
+    undisturbed: Path, new_clone: Callable[[str], Clone], seed: int
 ) -> None:
     rough = new_clone("rough")
     add_tiny(rough)
-    chance = random.Random(20240311)
+    chance = random.Random(seed)
     kill_flow_in(rough, "collect", chance.uniform(0, 1))
     kill_flow_in(rough, "clean", chance.uniform(0, 2))
     ctrl_c_in(rough, "train_base")

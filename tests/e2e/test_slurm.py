@@ -26,7 +26,8 @@ from tests.e2e.test_interrupted import losses, wait_for_steps
 from tests.e2e.test_mistakes import refused
 from tests.support.builders.tiny_recipe import add_tiny
 
-CYCLES = int(os.environ.get("MARTLET_CYCLES", "2"))
+MANY_CYCLES = int(os.environ.get("MARTLET_CYCLES", "20"))
+MANY = pytest.param(MANY_CYCLES, id="many", marks=[pytest.mark.long, pytest.mark.timeout(1200 + 60 * MANY_CYCLES)])
 LONGEST_LIFE_SECONDS = float(os.environ.get("MARTLET_CYCLE_SECONDS", "25"))
 """Of a flow that is killed at a random moment; about as long as it takes from its start to the end of a training."""
 JOBS = ("clean", "pack_base", "train_base", "pack", "train", "evaluate")
@@ -129,7 +130,8 @@ def test_jobs_compute_what_this_machine_computes(first: Orchestrator, undisturbe
         assert here == pytest.approx(there, rel=RELATIVE)
 
 
-def test_a_flow_killed_at_any_moment_finds_its_job_again(first: Orchestrator, untrained: Orchestrator) -> None:
+@pytest.mark.parametrize("cycles", [2, MANY])
+def test_a_flow_killed_at_any_moment_finds_its_job_again(first: Orchestrator, untrained: Orchestrator, cycles: int) -> None:
     chance, values = random.Random(20240311), ["run", "tiny"]
     flow = untrained.start(*values)
     wait_for_steps(untrained, flow, "train", 4)
@@ -140,7 +142,7 @@ def test_a_flow_killed_at_any_moment_finds_its_job_again(first: Orchestrator, un
         flow = untrained.start(*values)
         assert flow.stdout is not None
         assert any(f"job {job.number} computes this already" in line for line in flow.stdout)
-    for seed in range(1, CYCLES):
+    for seed in range(1, cycles):
         try:
             output, _ = flow.communicate(timeout=chance.uniform(0, LONGEST_LIFE_SECONDS))
         except subprocess.TimeoutExpired:
@@ -196,7 +198,7 @@ def test_a_cancelled_job_is_gone_and_two_runs_share_the_next(first: Orchestrator
         flows = [untrained.start("run", "tiny", *more, **addresses) for more in ((), ("--set", "publish.title=Another"))]
         outputs = [flow.communicate(timeout=900)[0] for flow in flows]
     assert [flow.returncode for flow in flows] == [0, 0], "\n\n".join(outputs)
-    assert sum("going on from step-" in output for output in outputs) == 1, "\n\n".join(outputs)
+    assert sum("resuming from step-" in output for output in outputs) == 1, "\n\n".join(outputs)
     assert [job.state for job in untrained.jobs("train")] == [State.CANCELLED, State.CANCELLED, State.COMPLETED]
     assert [job.state for job in untrained.jobs("evaluate")] == [State.COMPLETED]
     for workspace in untrained.workspaces:

@@ -16,15 +16,26 @@ from tests.e2e.conftest import Clone, make_clone, outcomes
 
 PIPELINE_SECONDS_WHEN_DONE = 5.0
 FEWER_STEPS = ("--set", "train_base.steps=35", "--set", "train.steps=40")
-"""Half, which shows the same; the nightly run makes them all."""
+"""Half, which shows the same."""
+
+
+@pytest.fixture(scope="module", params=[
+    pytest.param(FEWER_STEPS, id="half of the steps"), pytest.param((), id="all steps", marks=pytest.mark.long),
+])
+def overrides(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What the recipe is run with."""
+    chosen: tuple[str, ...] = request.param
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[tuple[Clone, str]]:
+def line(
+    overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory, downloads: Path
+) -> Iterator[tuple[Clone, str]]:
     """One clone in which the smoke has run, and what it printed."""
     folder = tmp_path_factory.mktemp("smoke")
     clone = make_clone(folder, downloads)
-    done = clone.run("run", "smoke", *FEWER_STEPS)
+    done = clone.run("run", "smoke", *overrides)
     assert done.returncode == 0, done.stdout
     yield clone, done.stdout
     shutil.rmtree(folder)
@@ -68,21 +79,21 @@ def test_the_release_loads_in_a_clean_process_and_names_its_origin(line: tuple[C
         assert record(clone.workspaces[0], stage)["mlflow_run"]
 
 
-def test_a_second_run_starts_nothing_and_is_fast(line: tuple[Clone, str]) -> None:
+def test_a_second_run_starts_nothing_and_is_fast(line: tuple[Clone, str], overrides: tuple[str, ...]) -> None:
     clone, _ = line
-    again = clone.run("run", "smoke", *FEWER_STEPS)
+    again = clone.run("run", "smoke", *overrides)
     assert again.returncode == 0
     assert outcomes(again.stdout) == dict.fromkeys(STAGES, "unchanged")
     (seconds,) = re.findall(r"nothing to do, ([0-9.]+) s", again.stdout)
     assert float(seconds) <= PIPELINE_SECONDS_WHEN_DONE
 
 
-def test_a_deleted_output_comes_back_and_nothing_else_runs(line: tuple[Clone, str]) -> None:
+def test_a_deleted_output_comes_back_and_nothing_else_runs(line: tuple[Clone, str], overrides: tuple[str, ...]) -> None:
     clone, _ = line
     pack = clone.workspaces[0] / "artifacts" / "pack"
     index = (pack / "index.json").read_bytes()
     shutil.rmtree(pack)
-    again = clone.run("run", "smoke", *FEWER_STEPS)
+    again = clone.run("run", "smoke", *overrides)
     assert again.returncode == 0, again.stdout
     assert outcomes(again.stdout) == {**dict.fromkeys(STAGES, "unchanged"), "pack": "restored"}
     assert (pack / "index.json").read_bytes() == index

@@ -1,1 +1,1 @@
-"""What tests are made of: builders of small inputs, hand-written fakes, ranks and workers that misbehave on purpose."""
+"""What several tests share: builders of small inputs, hand-written fakes, ranks and workers that misbehave on purpose."""

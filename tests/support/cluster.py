@@ -17,19 +17,19 @@ from infra.slurm.jobs import State
 
 SHAPE = ClusterShape(message_seconds=4)
 SECONDS = 40.0
-"""For anything that a cluster does."""
+"""The time limit for anything that a cluster does."""
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Two nodes of 8 CPUs and 2 GPUs. Where Slurm is not installed it is now; where that fails, so do the tests."""
+    """Two nodes of 8 CPUs and 2 GPUs. Installs Slurm if it is missing; if that fails, so do the tests."""
     install()
     yield from living(SHAPE)
 
 
 @pytest.fixture
 def queue(cluster: Cluster) -> Iterator[Slurm]:
-    """The commands of a cluster whose queue is empty, before and afterwards; its nodes and its controller live again too."""
+    """The commands of a cluster whose queue is empty before and after the test; its daemons are started again afterwards."""
     yield Slurm(cluster.configuration)
     cluster.start()
     cluster.empty()
@@ -49,7 +49,7 @@ def living(shape: ClusterShape) -> Iterator[Cluster]:
 
 
 def submit(queue: Slurm, folder: Path, text: str, *options: str) -> int:
-    """Hands in a batch script of these lines; what it prints goes to `<folder>/<number>.log`."""
+    """Submits a batch script of these lines; what it prints goes to `<folder>/<number>.log`."""
     script = folder / "job.sh"
     directives = [f"#SBATCH {option}" for option in (f"--output={folder}/%j.log", *options)]
     script.write_text("\n".join(["#!/bin/sh", *directives, text, ""]), encoding="utf-8")
@@ -70,7 +70,7 @@ def wait_for(queue: Slurm, number: int, *states: State) -> Job:
 
 
 def wait_until(is_so: Callable[[], bool], otherwise: Callable[[], str] = str) -> None:
-    """Fails with a message where it is not so within `SECONDS`."""
+    """Waits until `is_so`; fails with a message if that takes longer than `SECONDS`."""
     until = time.monotonic() + SECONDS
     while not is_so():
         assert time.monotonic() < until, otherwise()

@@ -1,4 +1,4 @@
-"""The registry in, every breach of the house's rules for components out: what a newcomer's component is checked for.
+"""Finds every breach of the project's rules for components: what a newcomer's component is checked for.
 
 Called by the tests. A stage's contract is the abstract class in `components/<stage>/contract.py`; a component is any concrete
 subclass of it with a `kind`.
@@ -43,7 +43,7 @@ def listed(annotation: Any) -> set[type[Component]]:
 
 
 def breaches(component: type[Component], stage: str) -> list[str]:
-    """What is wrong with a component; empty where it conforms."""
+    """What is wrong with a component; empty if it conforms."""
     contract = contract_of(stage)
     rules = [
         (issubclass(component, contract), f"does not subclass {contract.__name__}"),
@@ -63,7 +63,7 @@ def breaches(component: type[Component], stage: str) -> list[str]:
 
 
 def is_literal(component: type[Component], name: str, kind: type) -> bool:
-    """True where the field is one literal of the type."""
+    """True if the field is one literal of the type."""
     field = component.model_fields.get(name)
     if field is None or get_origin(field.annotation) is not Literal:
         return False
@@ -72,7 +72,7 @@ def is_literal(component: type[Component], name: str, kind: type) -> bool:
 
 
 def defaulted(component: type[Component]) -> list[str]:
-    """Fields that need not be spelled out."""
+    """The fields that have a default."""
     return [name for name, field in component.model_fields.items() if not field.is_required()]
 
 

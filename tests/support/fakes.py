@@ -50,7 +50,7 @@ class NoPackages:
 
 
 class NoJobs:
-    """What a launcher says whose ranks are no jobs of a cluster."""
+    """The answers of a launcher whose ranks are not jobs of a cluster."""
 
     def usage(self, metrics: Path) -> Usage | None:
         return None
@@ -70,7 +70,7 @@ class NoLauncher(NoJobs):
 
 
 class RanksHere(NoJobs):
-    """A launcher whose ranks run one after another in this very process: a worker's imports are paid for once."""
+    """A launcher whose ranks run one after another in this process: a worker's imports are paid for only once."""
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
@@ -105,7 +105,7 @@ class NoHub:
 
 
 def make_context(folder: Path, **services: object) -> Context:
-    """A context whose services all refuse, but for those that the test hands in."""
+    """A context whose services all refuse, except those that the test passes."""
     values: dict[str, object] = {
         "site": SITE, "scratch": folder / "scratch", "fingerprint": "f" * 64, "warm_start_candidates": (),
         "journal": FakeJournal(folder),

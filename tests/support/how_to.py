@@ -1,4 +1,4 @@
-"""The code blocks of the how-to pages, by the file that each is: a newcomer's files, as the pages give them."""
+"""Reads the code blocks of the how-to pages as files: the files that the pages tell a newcomer to write."""
 
 import re
 from pathlib import Path

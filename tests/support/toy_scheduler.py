@@ -1,8 +1,8 @@
-"""A batch scheduler of one machine, for tests: jobs are processes, and what is known of them is files.
+"""A batch scheduler of one machine, for tests: jobs are processes, and what is known of them lies in files.
 
-It shows what `infra.scheduler` asks of a scheduler. `python -m tests.support.toy_scheduler job|batch|ranks|rank …` are its
-programs: what keeps a job, what its script runs, what starts the ranks, and one rank. A test may put files into its folder:
-`away`: it does not answer; `refuses`: it takes no job.
+It shows what `infra.scheduler` needs from a scheduler. `python -m tests.support.toy_scheduler job|batch|ranks|rank …` are its
+programs: what keeps a job, what its script runs, what starts the ranks, and one rank. A test may put files into the scheduler's
+folder: `away`: it does not answer; `refuses`: it takes no job.
 """
 
 import os
@@ -35,11 +35,11 @@ class ToySite(ClusterSite):
     scheduler: ClassVar[str] = "Toy"
 
     folder: Path
-    """The scheduler's memory: a folder a job."""
+    """The scheduler's memory: one folder per job."""
 
 
 class ToyJobRequest(JobRequest):
-    """Keeps the toy's own key."""
+    """A job's request whose file keeps the toy's own key."""
 
     site: ToySite
 
@@ -111,7 +111,7 @@ class ToyScheduler:
 
 
 def read_job(folder: Path) -> Job | None:
-    """What the files say."""
+    """The job as its files describe it."""
     if not folder.exists():
         return None
     ended = (folder / "ended").read_text() if (folder / "ended").exists() else ""
@@ -125,7 +125,7 @@ def read_job(folder: Path) -> Job | None:
 
 
 def keep(folder: Path, script: Path) -> None:
-    """Runs a job's script, and again whenever it asked for that."""
+    """Runs a job's script, and again whenever the job asked for that."""
     restarts, code = 0, 0
     while restarts == 0 or (folder / "requeue").exists():
         (folder / "requeue").unlink(missing_ok=True)
@@ -171,7 +171,7 @@ class ToyRunningJob:
 
 
 def start_ranks(count: int, command: Sequence[str]) -> int:
-    """All ranks, each with its log; the first that ends badly ends all."""
+    """Starts all ranks, each with its log; the first that ends badly ends all."""
     ranks = []
     for rank in range(count):
         with Path(command[0], "logs", f"rank-{rank}.log").open("ab") as log:

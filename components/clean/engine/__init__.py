@@ -1,1 +1,1 @@
-"""A cleaner and collected pages in, clean documents out, in any number of ranks."""
+"""The engine that runs a cleaner over the collected pages, in any number of ranks."""

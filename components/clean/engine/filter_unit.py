@@ -1,4 +1,4 @@
-"""One unit of pages filtered, and its verdicts written: what a worker process does."""
+"""What a worker process does: it filters one unit of pages and writes the verdicts."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from components.formats.manifest import warc_path
 
 
 def filter_unit(request: FilterRequest, cleaner: PageFilter, unit: Unit, look: Callable[[], None]) -> None:
-    """Filters its pages; `look` is called before each, and may raise to have the unit dropped. Raises `InputError`."""
+    """Filters the unit's pages; `look` is called before each, and may raise to have the unit dropped. Raises `InputError`."""
     if unit.begin == 0:
         filter_from(request, cleaner, unit, 0, look)
         return
@@ -24,8 +24,8 @@ def filter_unit(request: FilterRequest, cleaner: PageFilter, unit: Unit, look: C
 def filter_again(
     request: FilterRequest, cleaner: PageFilter, unit: Unit, start: int | None, look: Callable[[], None]
 ) -> None:
-    """The same, given the place at which its pages begin; None: it has none. Raises `InputError`."""
-    request.rows(unit.number).unlink(missing_ok=True)  # it speaks of texts that are replaced first
+    """Filters the unit's pages, given the place at which they begin; None if it has none. Raises `InputError`."""
+    request.rows(unit.number).unlink(missing_ok=True)  # these rows are about texts that are replaced first
     if start is None:
         write_verdicts(request, unit.number, [], Borders())
     else:
@@ -35,7 +35,7 @@ def filter_again(
 def filter_from(
     request: FilterRequest, cleaner: PageFilter, unit: Unit, start: int | None, look: Callable[[], None]
 ) -> None:
-    """Filters the pages from `start` on; None: from where they seem to begin."""
+    """Filters the pages from `start` on; if it is None, from where they seem to begin."""
     borders = Borders()
 
     def verdicts() -> Iterator[Verdict]:

@@ -1,7 +1,7 @@
-"""The verdicts of all units merged: one of every set of duplicates is written, and every page is counted.
+"""Merges the verdicts of all units: writes one of every set of duplicates, and counts every page.
 
-Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 900 bytes a
-document. Stopped at any moment, it goes on with the output's files that are not there yet.
+Duplicates are decided on in one fixed order: source in the manifest, URI, place in the file. Memory holds some 900 bytes per
+document. After a stop at any moment, the merge resumes with the output files that are not written yet.
 """
 
 import shutil
@@ -33,7 +33,7 @@ HELDOUT = "heldout/"
 
 @dataclass
 class Tally:
-    """Every page once: by source, and there by the rule that rejected it."""
+    """Counts every page once: by source, and for each source by the rule that rejected the page."""
 
     rules: list[str]
     rejected: dict[int, Counter[str]] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def merge(request: FilterRequest, cleaner: PageFilter, manifest: Manifest, progr
 
 
 def check_chain(request: FilterRequest, cleaner: PageFilter, units: Sequence[Unit], progress: FilterProgress) -> None:
-    """Has units filtered again that did not begin where the one before them ended. Raises `InputError`, `Stopped`."""
+    """Filters units again that did not begin where the unit before them ended. Raises `InputError`, `Stopped`."""
     after: int | None = None
     for unit in units:
         progress.stop()
@@ -105,7 +105,7 @@ def check_chain(request: FilterRequest, cleaner: PageFilter, units: Sequence[Uni
 
 
 def without_duplicates(kept: list[Kept], bands: Bands | None, tally: Tally, progress: FilterProgress) -> list[Kept]:
-    """Of every set of duplicates the first; a cleaner that does not look for them leaves no digests and no bands.
+    """The first of every set of duplicates; all documents if the cleaner compares nothing, and so left no bands.
 
     `bands` has a row for each document that was kept, by its number.
     """
@@ -147,7 +147,7 @@ def files_of(kept: Iterable[Kept], names: Sequence[str], fraction: float) -> dic
 
 
 def write_corpus(files: dict[str, list[Kept]], names: list[str], request: FilterRequest, progress: FilterProgress) -> None:
-    """Writes the files; one that is there is whole, and the same."""
+    """Writes the files; a file that exists is whole, and the same."""
     written, total = 0, sum(map(len, files.values()))
     with Texts(request) as texts:
         for name, chosen in files.items():
@@ -177,7 +177,7 @@ def watched(written: Iterable[Document], before: int, total: int, progress: Filt
 
 
 def is_held_out(identity: str, fraction: float) -> bool:
-    """Whether the document is kept from training: decided by its id, so that it stays where it is as sources are added."""
+    """Whether the document is kept from training: decided by its id, so that adding sources moves no document."""
     return int(identity, 16) < fraction * 16**16
 
 
@@ -219,7 +219,7 @@ def counts(manifest: Manifest, tally: Tally, kept: list[Kept], heldout: dict[str
 
 
 def nothing_left(tally: Tally, sources: Path) -> EmptyCorpus:
-    """The error where no page passed, naming the rule that took most."""
+    """The error if no page passed, naming the rule that rejected most."""
     rejected = tally.by_rule(tally.pages)
     worst = max(rejected, key=lambda rule: rejected[rule])
     return EmptyCorpus(

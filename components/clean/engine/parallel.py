@@ -1,4 +1,4 @@
-"""A function and pieces of work in, all of them done by some processes; or none of them left at once, where one must stop."""
+"""Applies a function to pieces of work in several processes, and ends all of them at once if the work must stop."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from components.errors import WorkerFailed
 
 LOOK_SECONDS = 0.2
 DROP_SECONDS = 3.0
-"""How long a process may go on that was told to stop; a single page can take that long."""
+"""How long a process that was told to stop may still work; a single page can take that long."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 Piece = TypeVar("Piece")
@@ -27,10 +27,10 @@ class Dropped(Exception):  # never leaves the processes
 
 
 def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], workers: int, look: Look) -> None:
-    """`function` of every piece, begun in order; with one worker in this very process.
+    """Calls `function` on every piece, begun in order; with one worker, in this very process.
 
-    `look` is called every moment. What it raises, or a piece, leaves this function as soon as every process has called the
-    `look` that the function is given there. Raises `WorkerFailed` where a process was killed.
+    `look` is called every moment. What `look` or a piece raises leaves this function as soon as every process has called the
+    `look` that its `function` was given. Raises `WorkerFailed` if a process was killed.
     """
     if workers == 1:
         for piece in pieces:
@@ -62,7 +62,7 @@ def do_all(function: Callable[[Piece, Look], None], pieces: Collection[Piece], w
 
 
 def start_deaf_forkserver() -> None:
-    """Processes that it starts do not hear the signals that Slurm sends to all of a job: this one speaks for them."""
+    """Starts the server whose processes do not hear the signals that Slurm sends to all of a job: this process tells them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         resource_tracker.ensure_running()
@@ -73,13 +73,13 @@ def start_deaf_forkserver() -> None:
 
 
 def kill_children() -> None:
-    """Ends what still runs; what it has in hand was to be dropped."""
+    """Ends the processes that still run; the pieces that they have in hand were to be dropped."""
     for child in multiprocessing.active_children():
         child.kill()
 
 
 _stopping: list[Event] = []
-"""This process's, where it is a worker."""
+"""The event of this process, if it is a worker."""
 
 
 def begin(stop: Event) -> None:

@@ -1,6 +1,6 @@
 """How far all ranks of a cleaning are: counted from the units that are filtered, said by rank 0.
 
-Light: it is there before the imports that take a second.
+It is light, because it is imported before the modules that take a second.
 """
 
 from components.clean.engine.request import FilterRequest
@@ -17,7 +17,7 @@ class FilterProgress:
         self.total = 0
         """Pages."""
         self.heads: dict[int, Head] = {}
-        """Of the filtered units that were seen so far."""
+        """The heads of the filtered units that were seen so far."""
         self.printer = ProgressPrinter()
 
     def stop(self) -> None:
@@ -33,7 +33,7 @@ class FilterProgress:
             self.printer.print(done, self.total, f"{kept:,} of {done:,} pages pass")
 
     def see(self) -> int:
-        """Reads what was filtered since the last time; returns how many units are."""
+        """Reads what was filtered since the last time; returns how many units are filtered in all."""
         for path in self.request.filtered.glob("[0-9]*.jsonl"):
             if (unit := int(path.stem)) not in self.heads:
                 self.heads[unit] = read_head(self.request, unit)

@@ -1,8 +1,8 @@
 """What one rank of a cleaning does: filters its slice of the units, and as rank 0 merges the whole.
 
 Rank r of W filters the units r, r + W, r + 2W, … that nobody filtered before, in processes of its own. The ranks need not meet:
-a filtered unit is a file. Rank 0 waits for all of them, and merges. Another rank that dies ends rank 0 through whoever
-started them. A rank that is asked to leave drops the units in hand.
+a filtered unit is a file. Rank 0 waits for all units, and merges them. If another rank dies, whoever started the ranks ends
+rank 0 too. A rank that is asked to leave drops the units in hand.
 """
 
 import time
@@ -23,7 +23,7 @@ WAIT_SECONDS = 0.2
 
 
 def filter_pages(request: FilterRequest, cleaner: PageFilter, rank: Rank) -> Outcome | None:
-    """Filters a slice; rank 0 does what comes after all slices, too. Raises `Stopped`, `InputError`, `WorkerFailed`."""
+    """Filters a slice; rank 0 also does what comes after all slices. Raises `Stopped`, `InputError`, `WorkerFailed`."""
     progress, manifest = FilterProgress(request, rank), read_manifest(request.sources)
     progress.total, units = manifest.pages, units_of(manifest)
     request.filtered.mkdir(parents=True, exist_ok=True)

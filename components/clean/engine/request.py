@@ -1,4 +1,4 @@
-"""What the engine tells its ranks, and where they leave what they did: files in the scratch folder."""
+"""What the engine tells its ranks, and where they leave their results: files in the scratch folder."""
 
 import shutil
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ class FilterRequest(RankRequest):
     cleaner: Mapping[str, Any]
     """The cleaner's parameters, `kind` among them: every rank builds it again from the registry."""
     sources: Path
-    """As the stage was told it, so that messages name it alike; ranks work in the same folder."""
+    """As the stage was given it, so that messages name it the same way; ranks work in the same folder."""
     workers: int
     """Processes of each rank."""
 
     @property
     def filtered(self) -> Path:
-        """The folder with two files a filtered unit."""
+        """The folder with two files for each filtered unit."""
         return self.scratch / "filtered"
 
     @property
@@ -40,7 +40,7 @@ class FilterRequest(RankRequest):
         return self.filtered / f"{unit:08}.jsonl"
 
     def texts(self, unit: int) -> Path:
-        """The texts of a unit's kept pages, one behind the other."""
+        """The texts of a unit's kept pages, one after the other."""
         return self.filtered / f"{unit:08}.texts"
 
     def is_done(self) -> bool:

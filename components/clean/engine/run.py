@@ -1,7 +1,7 @@
-"""Collected pages and a cleaner in, training and held-out documents and a count for every page out.
+"""Cleans the collected pages: starts the ranks, as many as the site has, and takes their documents and counts.
 
-This module starts the ranks, as many as the site has; `components.clean.engine.rank` is what each of them does. Interrupted at
-any moment, the same call goes on with what is not filtered yet, and ends with the same bytes.
+`components.clean.engine.rank` is what each rank does. After an interruption at any moment, the same call resumes with what is
+not filtered yet, and ends with the same bytes.
 """
 
 from importlib.metadata import version
@@ -23,8 +23,7 @@ STAGE = Path(__file__).parents[1]
 def clean_corpus(context: Context, cleaner: PageFilter, sources: Path, output: Path) -> CleanReport:
     """Reads the pages below `sources`, writes the documents below `output`.
 
-    Raises `EmptyCorpus`, `InputError`; `WorkerFailed` if it was stopped by a signal (the same call goes on) or a process
-    died.
+    Raises `EmptyCorpus`, `InputError`; `WorkerFailed` if a signal stopped it (the same call resumes) or a process died.
     """
     pages = read_manifest(sources).pages
     request = FilterRequest(
@@ -33,7 +32,7 @@ def clean_corpus(context: Context, cleaner: PageFilter, sources: Path, output: P
     )  # fmt: skip
     request.write()
     if filtered := len(list(request.filtered.glob("[0-9]*.jsonl"))):
-        context.journal.say(f"going on, {filtered:,} parts of the pages are filtered")
+        context.journal.say(f"resuming, {filtered:,} parts of the pages are filtered")
     run_ranks(request, context, context.site.clean_processes)
     link_files(request.result / "output", output)
     report = CleanReport.model_validate_json((request.result / "report.json").read_bytes())
@@ -42,7 +41,7 @@ def clean_corpus(context: Context, cleaner: PageFilter, sources: Path, output: P
 
 
 def fingerprint_of(stage: str, cleaner: PageFilter) -> str:
-    """The request's fingerprint: the stage's, over parameters and inputs, and what that does not see."""
+    """The request's fingerprint: over the stage's, which covers parameters and inputs, and over what that does not see."""
     return digest_value({
         "fingerprint": stage,
         "cleaner": cleaner.model_dump(mode="json"),

@@ -1,8 +1,9 @@
-"""A manifest in, the units of work that its pages are filtered in, out; and where in a file a unit's first page lies.
+"""Divides the collected pages into units of work, and finds where in a file a unit's first page begins.
 
 A unit is a run of bytes of a WARC file, and has the pages whose record begins there. Such a run can be read without what
-comes before it, since a record is a gzip member of its own. To look for one is a guess: a page may hold a WARC file. So every
-unit says where its pages begin and where the next unit's must, and whoever merges them checks the chain.
+comes before it, because a record is a gzip member of its own. Where a record seems to begin is a guess, because a page may
+hold a WARC file. So every unit says where its pages begin and where the next unit's must begin, and the merge checks the
+chain.
 
 Records that share a member belong to the unit that the member begins in: a file that is one member is one unit's work.
 """
@@ -19,9 +20,9 @@ from components.clean.page import Page
 from components.formats.manifest import Manifest
 
 UNITS = 10_000
-"""Aimed at, in a corpus: thousands of workers are busy to the end, and a folder still holds them."""
+"""How many units a corpus should have: thousands of workers are busy to the end, and a folder still holds the files."""
 SMALLEST_BYTES, LARGEST_BYTES = 256 * 1024, 64 * 1024 * 1024
-"""A quarter of a second's work and a minute or two: what is lost where a worker is killed."""
+"""A quarter of a second's work and a minute or two: what is lost if a worker is killed."""
 MEMBER = b"\x1f\x8b\x08"
 CHUNK_BYTES = 256 * 1024
 HEADER_BYTES = 4096
@@ -54,9 +55,9 @@ def units_of(manifest: Manifest) -> list[Unit]:
 
 
 def read_unit(path: Path, unit: Unit, start: int | None, borders: Borders) -> Iterator[Page]:
-    """The unit's pages; `borders` is filled in meanwhile. Raises `InputError` where they cannot be read.
+    """The unit's pages; `borders` is filled in meanwhile. Raises `InputError` if they cannot be read.
 
-    `start` is where a record is known to begin that no unit before has; None: it is looked for.
+    `start` is where a record is known to begin that no earlier unit has; if it is None, such a record is looked for.
     """
     with path.open("rb") as stream:
         reading_from = first_member(stream, unit) if start is None else start
@@ -76,7 +77,7 @@ def read_unit(path: Path, unit: Unit, start: int | None, borders: Borders) -> It
 
 
 def true_start(path: Path, unit: Unit) -> int | None:
-    """Where the unit's pages begin, found by reading all of the file before; None where it has none."""
+    """Where the unit's pages begin, found by reading all of the file before them; None if it has none."""
     with path.open("rb") as stream:
         for position, _ in read_pages(path, unit.source, unit.language, 0):
             if position >= unit.begin and begins_record(stream, position):

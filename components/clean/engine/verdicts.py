@@ -1,6 +1,6 @@
-"""A unit's verdicts in, two files out, and back: the kept texts one behind the other, and a line for each of them.
+"""Writes and reads a unit's verdicts: one file with the kept texts, one after the other, and one with a line for each.
 
-The first line of `<unit>.jsonl` is about all of the unit's pages; the text file is there before it.
+The first line of `<unit>.jsonl` is about all of the unit's pages; the file of texts is written before it.
 """
 
 import json
@@ -22,7 +22,7 @@ OPEN_FILES = 256
 
 @dataclass
 class Borders:
-    """Where a unit's first page begins, and the first one behind it; None where there is none."""
+    """Where a unit's first page begins, and where the first page after the unit begins; None if there is none."""
 
     first: int | None = None
     after: int | None = None
@@ -34,7 +34,7 @@ class Head(Fields):
     first: int | None
     """Where its first page begins."""
     after: int | None
-    """Where the first page behind it begins."""
+    """Where the first page after the unit begins."""
     pages: int
     kept: int
     rejected: dict[str, int]
@@ -84,7 +84,7 @@ def write_verdicts(request: FilterRequest, unit: int, verdicts: Iterable[Verdict
 
 
 def read_head(request: FilterRequest, unit: int) -> Head:
-    """Of a filtered unit."""
+    """The head of a filtered unit."""
     with request.rows(unit).open(encoding="utf-8") as lines:
         return Head.model_validate_json(next(lines))
 

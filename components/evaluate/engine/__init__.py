@@ -1,1 +1,1 @@
-"""Models and benchmarks in, one result file a measurement out, in any number of ranks."""
+"""Measures models on benchmarks and held-out text in any number of ranks, with one result file for each measurement."""

@@ -1,8 +1,8 @@
-"""A model and held-out documents in, the bits its tokens cost out; per UTF-8 byte, so tokenizers can be compared.
+"""Measures the bits that held-out documents cost a model; per UTF-8 byte, so that tokenizers can be compared.
 
-Each document is scored as it was trained on: BOS first where the tokenizer has one (as context; it costs nothing), then
-the tokens of the text. EOS is no part of the text and is not scored. A document longer than the window is read in
-windows that overlap by half, so that every token but those of the first window has at least half a window before it.
+Each document is scored as it was trained on: BOS first if the tokenizer has one (as context; it costs nothing), then the
+tokens of the text. EOS is not part of the text and is not scored. A document longer than the window is read in windows that
+overlap by half, so that every token except those of the first window has at least half a window before it.
 
 Imports torch: only `components.evaluate.engine.measure` may import this file.
 """
@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 LOGITS = 1 << 26
-"""Most logits at once (256 MB in float32): larger batches spend their time in page faults, not in arithmetic."""
+"""The most logits at once (256 MB in float32): larger batches spend their time in page faults, not in arithmetic."""
 
 
 @dataclass(frozen=True)
 class ScoringWindow:
-    """Tokens that the model sees at once, of which those from `start` on are scored."""
+    """Tokens that the model sees at once; those from `start` on are scored."""
 
     tokens: tuple[int, ...]
     start: int
@@ -29,7 +29,7 @@ class ScoringWindow:
 def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[ScoringWindow]:
     """Windows of at most `size` tokens in which each of `tokens` is scored exactly once.
 
-    Without a BOS the very first token has no context and cannot be scored: it is context alone.
+    Without a BOS the first token has no context and cannot be scored: it only serves as context.
     """
     sequence = ([] if bos is None else [bos]) + list(tokens)
     windows, scored = [], 1
@@ -43,7 +43,7 @@ def make_windows(tokens: Sequence[int], bos: int | None, size: int) -> list[Scor
 
 @dataclass(frozen=True)
 class Ruler:
-    """A model that measures: `size` tokens at once, at most `batch_size` windows at once."""
+    """A model that measures text, in windows of `size` tokens and at most `batch_size` windows at once."""
 
     model: Any
     tokenizer: Any
@@ -51,11 +51,11 @@ class Ruler:
     batch_size: int
 
     def measure(self, texts: Sequence[str], advance: Callable[[int, int], None]) -> tuple[float, int]:
-        """Bits of all texts, and their tokens; `advance(done, total)` is called after each batch."""
+        """The bits that all texts cost, and their number of tokens; calls `advance(done, total)` after each batch."""
         tokens = [self.tokenizer.encode(text, add_special_tokens=False, verbose=False) for text in texts]
         bos = self.tokenizer.bos_token_id
         windows = [window for each in tokens for window in make_windows(each, bos, self.size)]
-        # like beside like: a batch computes logits from its earliest scored token on
+        # similar windows together: a batch computes logits from its earliest scored token on
         windows.sort(key=lambda w: (w.start, -len(w.tokens)))
         rows = max(1, min(self.batch_size, LOGITS // (self.size // 2 * self.model.config.vocab_size)))
         nats = 0.0
@@ -67,12 +67,12 @@ class Ruler:
 
     @torch.inference_mode()
     def batch_nats(self, batch: Sequence[ScoringWindow]) -> float:
-        """−ln p summed over the scored tokens of the windows; padding stands right, where causal attention is blind."""
+        """−ln p summed over the windows' scored tokens; padding is at the right, where causal attention does not look."""
         longest = max(len(window.tokens) for window in batch)
         first = min(window.start for window in batch) - 1
         rows = [list(window.tokens) + [0] * (longest - len(window.tokens)) for window in batch]
         tokens = torch.tensor(rows, device=self.model.device)
-        # a number, and not the positions: where the model lies on several GPUs, it is the last that would need them
+        # a number and not the positions: if the model lies on several GPUs, the positions would be needed on the last one
         logits = self.model(tokens, logits_to_keep=longest - first).logits
         nats = 0.0
         for window, row, scores in zip(batch, tokens, logits, strict=True):

@@ -1,7 +1,7 @@
-"""Ranks, the GPUs that each sees and a model's weights in, which ranks measure and on which GPUs out.
+"""Decides which ranks measure and on which GPUs, from the GPUs that each rank sees and the size of the model's weights.
 
-Where a model does not fit one GPU, some ranks of a node stand back and the others take their GPUs: one site serves a 7B model
-on each GPU and a 47B model on several.
+If a model does not fit on one GPU, some ranks of a node stay idle and the others take their GPUs: the same site measures a 7B
+model on each GPU and a 47B model on several.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ from components.errors import InputError
 from components.ranks.place import RankPlace
 
 FILLED = 0.8
-"""Of a GPU's memory by weights, at most: the rest is for activations, caches and the driver."""
+"""The most of a GPU's memory that weights may take: the rest is for activations, caches and the driver."""
 GIB = 1024**3
 
 
 @dataclass(frozen=True)
 class DeviceAssignment:
-    """A place of work: its number among all assignments, and its devices as torch names them."""
+    """The devices of one measuring rank, as torch names them, and its number among all `assignments`."""
 
     number: int
     assignments: int
@@ -26,9 +26,9 @@ class DeviceAssignment:
 
 
 def assign_devices(place: RankPlace, gpu_bytes: Sequence[int], weights: int) -> DeviceAssignment | None:
-    """The assignment of a rank that sees GPUs of so much memory; None where it stands back for another.
+    """The assignment of a rank that sees GPUs of this memory; None if the rank stays idle and another takes its GPUs.
 
-    With no GPU the CPU is everybody's. Raises `InputError` where all that a rank sees cannot hold the weights (in bytes).
+    Without a GPU every rank uses the CPU. Raises `InputError` if all GPUs that a rank sees cannot hold `weights` (in bytes).
     """
     gpus = len(gpu_bytes)
     if not gpus:
@@ -48,7 +48,7 @@ def assign_devices(place: RankPlace, gpu_bytes: Sequence[int], weights: int) -> 
 
 
 def gpus_for(weights: int, gpu_bytes: Sequence[int]) -> int:
-    """How many of the GPUs hold that many bytes."""
+    """How many GPUs are needed for weights of this many bytes. Raises `InputError` if there are too few."""
     for count in range(1, len(gpu_bytes) + 1):
         if weights <= FILLED * min(gpu_bytes) * count:
             return count
@@ -60,5 +60,5 @@ def gpus_for(weights: int, gpu_bytes: Sequence[int]) -> int:
 
 
 def largest_weights(folders: Iterable[Path]) -> int:
-    """Bytes of the largest model's weights, as they lie on disk."""
+    """Bytes of the largest model's weights on disk."""
     return max(sum(path.stat().st_size for path in folder.glob("*.safetensors")) for folder in folders)

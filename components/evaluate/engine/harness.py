@@ -1,7 +1,7 @@
-"""A loaded model and checked benchmarks in, lm-eval's score and samples for each out.
+"""Asks a loaded model the items of benchmarks through lm-eval; gives the score and the samples of each.
 
 Imports lm_eval: only `components.evaluate.engine.measure` may import this file. `lm_eval.evaluator.evaluate` is called rather
-than `simple_evaluate`, which around the same evaluation asks git, lscpu and pip about the machine.
+than `simple_evaluate`, which does the same evaluation but also asks git, lscpu and pip about the machine.
 """
 
 import logging
@@ -27,7 +27,7 @@ EXPECTED = (
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
-    """A loaded model as lm-eval wants it; calls `advance(done, total)` after every batch in place of a progress bar."""
+    """A loaded model as lm-eval needs it; it calls `advance(done, total)` after every batch instead of a progress bar."""
 
     def __init__(self, model: Any, tokenizer: Any, asking: Asking, advance: Callable[[int, int], None]) -> None:
         super().__init__(
@@ -63,12 +63,12 @@ class HarnessModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         return tokens
 
     def count(self, rows: int) -> None:
-        """So many requests more are answered."""
+        """Adds `rows` answered requests to the progress."""
         self.done += rows
         self.advance(self.done, self.total)
 
     def truncates(self, instance: Any) -> bool:
-        """Whether this request's prompt loses its beginning."""
+        """Whether this request's prompt is too long, so that its beginning is cut off."""
         prompt, rest = instance.args
         generated = rest["max_gen_toks"] if isinstance(rest, dict) else -1
         room: int = self.max_length - generated
@@ -76,7 +76,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
 
 
 def load_tasks(benchmarks: Sequence[CheckedBenchmark], cache: Path) -> dict[str, Any]:
-    """lm-eval's task for each benchmark, reading the local items; `cache` takes what `datasets` writes."""
+    """lm-eval's task for each benchmark, reading the local items; `datasets` writes into `cache`."""
     specifications = [
         {
             "task": benchmark.name,
@@ -95,7 +95,7 @@ def load_tasks(benchmarks: Sequence[CheckedBenchmark], cache: Path) -> dict[str,
 
 
 def ask(lm: HarnessModel, task: Any, metric: str, seed: int) -> tuple[Score, list[dict[str, Any]]]:
-    """The model's score on one task, and one sample for each item in the order of the file."""
+    """The model's score on one task, and one sample for each item, in the order of the file."""
     torch.manual_seed(seed)
     task.set_fewshot_seed(seed)
     name = task.task_name
@@ -113,7 +113,7 @@ def ask(lm: HarnessModel, task: Any, metric: str, seed: int) -> tuple[Score, lis
 
 
 def sample_of(sample: Mapping[str, Any], task: Any, metric: str) -> dict[str, Any]:
-    """What was asked, expected, answered and scored, of one item."""
+    """What one item asked and expected, what the model answered, and how that was scored."""
     stated = {"item": sample["doc_id"], "prompt": sample["arguments"][0][0]}
     if task.OUTPUT_TYPE == "multiple_choice":
         choices = task.doc_to_choice(sample["doc"])
@@ -131,7 +131,7 @@ def sample_of(sample: Mapping[str, Any], task: Any, metric: str) -> dict[str, An
 
 @contextmanager
 def kept_warnings() -> Iterator[list[str]]:
-    """What lm-eval warns about inside the block, without what is expected; nothing of it reaches the terminal."""
+    """lm-eval's warnings inside the block, without the expected ones; none of them reaches the terminal."""
     kept: list[str] = []
     logger = logging.getLogger("lm_eval")
     handler = Keeper(kept)

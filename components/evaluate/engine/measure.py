@@ -1,4 +1,4 @@
-"""A rank's measurements in, a result file for each out, one model in memory at a time.
+"""Makes the measurements of one rank and writes a result file for each, with one model in memory at a time.
 
 Imports torch, transformers and lm_eval: only `components.evaluate.engine.worker` may import this file.
 """
@@ -39,14 +39,14 @@ def measure(
 
 
 def measure_model(subject: "Subject", measurements: Sequence[Measurement], tasks: Mapping[str, Any]) -> None:
-    """Makes the measurements of one model, and keeps each as it is made."""
+    """Makes the measurements of one model, and writes each result at once."""
     for measurement in measurements:
         subject.request.write_result(measurement, subject.measure(measurement, tasks))
 
 
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder for the block: `datasets` takes items for unchanged by name and time, not by content."""
+    """An empty folder for the block: `datasets` recognises changed items by name and time, not by content."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -56,7 +56,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 
 
 class Subject:
-    """A loaded model, and what is measured of it."""
+    """A loaded model that is measured."""
 
     def __init__(self, request: EvaluationRequest, name: str, devices: Sequence[str], progress: EvaluationProgress) -> None:
         self.request, self.name, self.progress = request, name, progress
@@ -69,13 +69,13 @@ class Subject:
         ).model_dump()
 
     def measure(self, measurement: Measurement, tasks: Mapping[str, Any]) -> Measured:
-        """One measurement."""
+        """Makes one measurement."""
         if measurement.of == "text":
             return self.read(measurement.name)
         return self.ask(measurement.name, tasks[measurement.name])
 
     def ask(self, benchmark: str, task: Any) -> Answers:
-        """The model on one benchmark."""
+        """Measures the model on one benchmark."""
         self.harness.advance = self.progress.at(f"{self.name}: {benchmark}")
         metric = next(each.metric for each in self.request.benchmarks if each.name == benchmark)
         with kept_warnings() as warnings:
@@ -83,7 +83,7 @@ class Subject:
         return Answers(**self.facts, score=score, samples=samples, warnings=list(dict.fromkeys(self.warnings + warnings)))
 
     def read(self, language: str) -> TextLength:
-        """The model on the held-out text of one language."""
+        """Measures the model on the held-out text of one language."""
         texts: list[str] = read_json(self.request.texts[language])
         bits, tokens = self.ruler.measure(texts, self.progress.at(f"{self.name}: bits per byte of held-out {language}"))
         return TextLength(**self.facts, bits_per_byte=round(bits / count_bytes(texts), 6), tokens=tokens)
@@ -95,14 +95,14 @@ def seen_gpus() -> list[int]:
 
 
 def load_model(folder: Path, devices: Sequence[str]) -> tuple[Any, Any]:
-    """The model in its own dtype, its layers shared out among the GPUs evenly, or on the CPU in float32; and its tokenizer."""
+    """The model and its tokenizer: on GPUs in its own dtype with layers spread evenly, on the CPU in float32."""
     dtype: Any = torch.float32 if devices[0] == "cpu" else "auto"
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **placed(devices))
     return model.eval(), auto_tokenizer(folder)
 
 
 def placed(devices: Sequence[str]) -> dict[str, Any]:
-    """`from_pretrained`'s words for one device, or for several with nothing left to the host's memory."""
+    """The arguments of `from_pretrained` for one device, or for several without use of the host's memory."""
     if len(devices) == 1:
         return {"device_map": {"": devices[0]}}
     gpus = [torch.device(device).index for device in devices]

@@ -1,4 +1,4 @@
-"""All results of a request in, scores.json, scores.md, scores.png and samples out."""
+"""Merges all results of a request into scores.json, scores.md, scores.png and samples."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ VERSIONED = ("lm_eval", "transformers", "tokenizers", "torch", "datasets", "rapi
 
 
 class Results:
-    """Everything that was measured, by model and by benchmark or language, in the order of the request."""
+    """All results, by model and by benchmark or language, in the order of the request."""
 
     def __init__(self, request: EvaluationRequest) -> None:
         self.request = request
@@ -27,11 +27,11 @@ class Results:
         self.lengths = {model: {name: request.text_length(model, name) for name in request.texts} for model in request.models}
 
     def warnings(self, model: str) -> list[str]:
-        """What lm-eval warned about, each once."""
+        """lm-eval's warnings about a model, each once."""
         return list(dict.fromkeys(words for each in self.answers[model].values() for words in each.warnings))
 
     def measured(self, model: str) -> list[Answers | TextLength]:
-        """All of one model."""
+        """All results of one model."""
         return [*self.answers[model].values(), *self.lengths[model].values()]
 
     def scores(self, texts: Mapping[str, Sequence[str]]) -> Scores:
@@ -52,7 +52,7 @@ class Results:
         )
 
     def task_score(self, benchmark: CheckedBenchmark) -> TaskScore:
-        """One task's scores, with what they were measured on."""
+        """One task's scores, and what they were measured on."""
         return TaskScore(
             name=benchmark.name, language=benchmark.language, metric=benchmark.metric, shots=benchmark.shots,
             items=benchmark.items, task_sha256=benchmark.task_sha256, items_sha256=benchmark.items_sha256,
@@ -60,7 +60,7 @@ class Results:
         )
 
     def text_score(self, language: str, texts: Sequence[str]) -> TextScore:
-        """One language's bits per byte, with what they were measured on."""
+        """One language's bits per byte, and what they were measured on."""
         return TextScore(
             language=language, documents=len(texts), characters=sum(map(len, texts)), bytes=count_bytes(texts),
             text_sha256=digest_texts(texts),
@@ -69,7 +69,7 @@ class Results:
         )
 
     def words(self) -> list[str]:
-        """Every score, how many prompts were cut, and lm-eval's warnings, in lines."""
+        """One line for each score, with how many prompts were cut, and for each of lm-eval's warnings."""
         lines = []
         for model, answers in self.answers.items():
             for benchmark in self.request.benchmarks:
@@ -96,12 +96,12 @@ class Results:
 
 
 def versions() -> dict[str, str]:
-    """The packages that scores can depend on."""
+    """The versions of the packages that scores can depend on."""
     return {package: version(package) for package in VERSIONED}
 
 
 def joined(words: Iterable[str]) -> str:
-    """The one word that all of them are; where a start on another machine made some of them, all."""
+    """The one value that all words have; or all values, if an attempt on another machine made some of the results."""
     return " and ".join(sorted(set(words)))
 
 

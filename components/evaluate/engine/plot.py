@@ -1,4 +1,4 @@
-"""Scores in, a picture out: task scores and bits per byte as paired bars; the same scores give the same bytes."""
+"""Draws task scores and bits per byte as paired bars; the same scores give the same bytes."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from components.formats.scores import BASE, TRAINED, Scores
 BARS = ((BASE, "base", "#9aa5b1"), (TRAINED, "trained", "#1f5fa8"))
 WIDTH = 0.38
 STYLE = {
-    # nothing of a user's matplotlibrc may change the picture
+    # a user's matplotlibrc must not change the picture
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.spines.top": False,
@@ -20,7 +20,7 @@ STYLE = {
 
 
 def draw_scores(scores: Scores, path: Path) -> None:
-    """Writes the PNG, 150 dots an inch, without metadata."""
+    """Writes the PNG, with 150 dots per inch and without metadata."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
@@ -35,7 +35,7 @@ def draw_scores(scores: Scores, path: Path) -> None:
 
 
 def draw_tasks(axes: Any, scores: Scores) -> None:
-    """Task scores with their standard errors; the axis always runs from 0 to 1."""
+    """Draws task scores with their standard errors; the axis always runs from 0 to 1."""
     for number, (model, label, colour) in enumerate(BARS):
         places = [x + (number - 0.5) * WIDTH for x in range(len(scores.tasks))]
         values = [task.scores[model].value for task in scores.tasks]
@@ -50,7 +50,7 @@ def draw_tasks(axes: Any, scores: Scores) -> None:
 
 
 def draw_text(axes: Any, scores: Scores) -> None:
-    """Bits per byte of each language's held-out text."""
+    """Draws bits per byte of each language's held-out text."""
     highest = max(value for text in scores.text for value in text.bits_per_byte.values())
     for number, (model, _, colour) in enumerate(BARS):
         places = [x + (number - 0.5) * WIDTH for x in range(len(scores.text))]
@@ -64,12 +64,12 @@ def draw_text(axes: Any, scores: Scores) -> None:
 
 
 def note(axes: Any, place: float, height: float, text: str) -> None:
-    """A number just above a bar."""
+    """Writes a number just above a bar."""
     axes.annotate(text, (place, height), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8.5)
 
 
 def finish(axes: Any, names: list[str], title: str, unit: str) -> None:
-    """Ticks, title and unit."""
+    """Adds ticks, title, unit and grid."""
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0, labelsize=8)
     axes.set_xlim(-0.6, len(names) - 0.4)

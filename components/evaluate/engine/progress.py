@@ -1,6 +1,6 @@
-"""How many measurements all ranks of an evaluation have made, said by rank 0 as long as it has work itself.
+"""Reports how many measurements all ranks of an evaluation have made; rank 0 says so as long as it has work itself.
 
-Light: it is there before the imports that take seconds.
+This module imports nothing heavy: it is used before the imports that take seconds.
 """
 
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from components.ranks.progress import ProgressPrinter
 
 
 class EvaluationProgress:
-    """What one rank calls after every batch."""
+    """The progress that one rank reports after every batch."""
 
     def __init__(self, request: EvaluationRequest, rank: Rank) -> None:
         self.request, self.signals, self.place = request, rank.signals, rank.place
         self.printer = ProgressPrinter()
 
     def at(self, what: str) -> Callable[[int, int], None]:
-        """What is called with `done` and `total` after each batch of `what`. It raises `Stopped`."""
+        """A function to call with `done` and `total` after each batch of `what`. It raises `Stopped`."""
         return lambda done, total: self.see(f"{what}, {done:,} of {total:,}")
 
     def see(self, text: str) -> None:
-        """Says how many measurements all ranks have made, now and then. Raises `Stopped` if a signal came."""
+        """Says now and then how many measurements all ranks have made. Raises `Stopped` if a signal came."""
         self.signals.stop()
         if self.place.rank == 0 and self.printer.due:
             total = len(self.request.measurements)

@@ -1,4 +1,4 @@
-"""Models, benchmarks and texts in, each rank's share of the measurements out: no two ranks need to talk."""
+"""Divides the measurements of an evaluation into one slice for each rank, so that ranks need not talk to each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -8,10 +8,10 @@ from components.evaluate.engine.request import Measurement
 from components.evaluate.texts import count_bytes
 
 GENERATED = 64
-"""What a generated token costs, in bytes of text that is read: a batch takes it in a pass of its own, and reads
-thousands of bytes in another."""
+"""What a generated token costs, in bytes of text read: a batch needs one pass for each token, and reads thousands of bytes
+in one pass."""
 GENERATED_AT_MOST = 256
-"""Tokens, where a task does not say: lm-eval's default."""
+"""The most tokens that are generated if a task does not say: lm-eval's default."""
 CHOICES = 4
 """How often the prompt of a multiple-choice item is read."""
 OVERLAP = 2
@@ -21,7 +21,7 @@ OVERLAP = 2
 def measurements_of(
     models: Iterable[str], benchmarks: Sequence[CheckedBenchmark], texts: Mapping[str, Sequence[str]]
 ) -> list[Measurement]:
-    """Every model on every benchmark and every language."""
+    """The measurements of every model on every benchmark and on the text of every language."""
     costs: list[tuple[Literal["benchmark", "text"], str, int]] = [
         *(("benchmark", each.name, benchmark_cost(each)) for each in benchmarks),
         *(("text", language, OVERLAP * count_bytes(chosen)) for language, chosen in texts.items()),
@@ -30,9 +30,9 @@ def measurements_of(
 
 
 def deal(measurements: Sequence[Measurement], ranks: int) -> list[list[Measurement]]:
-    """A share a rank, the same wherever it is called; with more ranks than measurements some shares are empty.
+    """One slice for each rank, the same on every rank; with more ranks than measurements some slices are empty.
 
-    The longest first, to whoever has least: at most a third longer than the best there is (Graham 1969).
+    The longest measurement goes first, to the rank that has least: at most a third longer than the optimum (Graham 1969).
     """
     shares: list[list[Measurement]] = [[] for _ in range(ranks)]
     for measurement in sorted(measurements, key=lambda each: -each.cost):
@@ -41,7 +41,7 @@ def deal(measurements: Sequence[Measurement], ranks: int) -> list[list[Measureme
 
 
 def benchmark_cost(benchmark: CheckedBenchmark) -> int:
-    """Bytes of all prompts, as often as they are read, and all that may be generated."""
+    """Bytes of all prompts, as often as they are read, and the cost of all tokens that may be generated."""
     config = read_task(benchmark.task_file)
     shots = benchmark.item_files["fewshot"].read_bytes().splitlines()[: benchmark.shots]
     prompts = benchmark.item_files["test"].stat().st_size + benchmark.items * sum(map(len, shots))

@@ -1,4 +1,4 @@
-"""What the evaluator tells its ranks, and what they leave for it: small files in the scratch folder."""
+"""The request that the evaluator writes for its ranks, and the results that they leave: small files in the scratch folder."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ ENVIRONMENT = {
 
 
 class Asking(Fields):
-    """How models are asked: nothing here belongs to one model."""
+    """How models are asked; the same for all models."""
 
     maximum_length: int
     add_bos_token: bool
@@ -38,13 +38,13 @@ class Measurement(Fields):
     model: str
     of: Literal["benchmark", "text"]
     name: str
-    """The benchmark's, or the language."""
+    """The benchmark's name, or the language."""
     cost: int
-    """How long it takes beside the others, estimated."""
+    """How long it takes relative to the others, estimated."""
 
 
 class Measured(Fields):
-    """What is the same in all measurements of a model."""
+    """The facts that are the same in all measurements of a model."""
 
     dtype: str
     device: str
@@ -57,18 +57,18 @@ class Answers(Measured):
     score: Score
     samples: list[dict[str, Any]]
     warnings: list[str]
-    """lm-eval's, each once, those at its start included."""
+    """lm-eval's warnings, each once, including those at its start."""
 
 
 class TextLength(Measured):
-    """What the held-out text of one language costs a model."""
+    """How many tokens and bits the held-out text of one language costs a model."""
 
     bits_per_byte: float
     tokens: int
 
 
 class EvaluationRequest(RankRequest):
-    """An evaluation as its ranks are told it."""
+    """An evaluation as its ranks read it."""
 
     worker: ClassVar[str] = "components.evaluate.engine.worker"
     variables: ClassVar[Mapping[str, str]] = ENVIRONMENT
@@ -76,13 +76,13 @@ class EvaluationRequest(RankRequest):
     models: dict[str, Path]
     benchmarks: tuple[CheckedBenchmark, ...]
     texts: dict[str, Path]
-    """The held-out texts by language: a JSON list of strings each."""
+    """The held-out texts by language, each file a JSON list of strings."""
     asking: Asking
     measurements: tuple[Measurement, ...]
 
     @property
     def results(self) -> Path:
-        """The folder with one file a measurement that is made."""
+        """The folder with one file for each measurement that is made."""
         return self.scratch / "results"
 
     def result(self, model: str, of: str, name: str) -> Path:
@@ -93,7 +93,7 @@ class EvaluationRequest(RankRequest):
         """Whether every measurement is made."""
         return not self.left()
 
-    def reached(self, outcome: Outcome) -> str:  # noqa: ARG002  (the files say more)
+    def reached(self, outcome: Outcome) -> str:  # noqa: ARG002  (the result files say more)
         """How many measurements are left."""
         return f" with {len(self.left()):,} of {len(self.measurements):,} measurements left"
 
@@ -102,22 +102,22 @@ class EvaluationRequest(RankRequest):
         shutil.rmtree(self.results, ignore_errors=True)
 
     def left(self) -> list[Measurement]:
-        """The measurements that are not made."""
+        """The measurements that are not made yet."""
         return [each for each in self.measurements if not self.result(each.model, each.of, each.name).exists()]
 
     def write_result(self, measurement: Measurement, measured: Measured) -> None:
-        """Keeps a measurement."""
+        """Writes the result of a measurement."""
         write_json(self.result(measurement.model, measurement.of, measurement.name), measured.model_dump())
 
     def answers(self, model: str, benchmark: str) -> Answers:
-        """A model's, from its file."""
+        """A model's result on a benchmark."""
         return Answers.model_validate(read_json(self.result(model, "benchmark", benchmark)))
 
     def text_length(self, model: str, language: str) -> TextLength:
-        """A model's, from its file."""
+        """A model's result on the text of a language."""
         return TextLength.model_validate(read_json(self.result(model, "text", language)))
 
 
 def read_json(path: Path) -> Any:
-    """The file's value."""
+    """The value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A request in, all its results in the scratch folder out: by the site's ranks, and only what is not there yet."""
+"""Runs the ranks of an evaluation until all results are in the scratch folder; results that exist are not made again."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ STAGE = Path(__file__).parents[1]
 
 
 def measure_all(request: EvaluationRequest, context: Context) -> None:
-    """Raises as `run_ranks` does."""
+    """Makes all measurements that are left. Raises as `run_ranks` does."""
     request.write()
     total, left = len(request.measurements), len(request.left())
     if left < total:
-        context.journal.say(f"going on, {total - left:,} of {total:,} measurements are made")
+        context.journal.say(f"resuming, {total - left:,} of {total:,} measurements are made")
     run_ranks(request, context, context.site.evaluate_processes)
     context.journal.progress(total, total, "measurements")
 
@@ -28,9 +28,9 @@ def measure_all(request: EvaluationRequest, context: Context) -> None:
 def fingerprint_of(
     stage: str, asking: Asking, benchmarks: Sequence[CheckedBenchmark], texts: Mapping[str, Sequence[str]]
 ) -> str:
-    """The request's fingerprint: the stage's, over parameters and inputs, and what that does not see.
+    """The request's fingerprint: the stage's fingerprint, over parameters and inputs, and what that does not cover.
 
-    Items and task files are not parameters; a benchmark's scoring is code of this folder.
+    Items and task files are not parameters, and a benchmark's scoring is code in this folder.
     """
     return digest_value({
         "fingerprint": stage,
@@ -43,7 +43,7 @@ def fingerprint_of(
 
 
 def write_texts(folder: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, Path]:
-    """The texts of each language as a file."""
+    """Writes the texts of each language into a file; returns the files."""
     files = {language: folder / f"{language}.json" for language in texts}
     for language, path in files.items():
         write_json(path, texts[language])

@@ -1,4 +1,4 @@
-"""A model folder in, its tokenizer as evaluation uses it out, after a comparison with the one that the model was trained with.
+"""Loads the tokenizer that evaluation uses, and checks that it is the one that the model was trained with.
 
 Imports transformers: only `components.evaluate.engine.measure` may import this file.
 """
@@ -18,7 +18,7 @@ from components.tokenizers.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class LoadedTokenizer(Tokenizer):
-    """A tokenizer of transformers as the port has it: `loaded` is what `AutoTokenizer` gave."""
+    """A tokenizer of transformers behind our port: `loaded` is what `AutoTokenizer` returned."""
 
     loaded: Any
 
@@ -43,9 +43,9 @@ def auto_tokenizer(folder: Path) -> Any:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raises `TokenizerMismatch` unless the tokenizer does what it did in training, where that is known.
+    """Raises `TokenizerMismatch` unless the tokenizer does what it did in training, if that is known.
 
-    BOS counts as the tokenizer's where it stands in front of a text for which special tokens are asked for.
+    BOS counts as the tokenizer's own if it stands in front of a text for which special tokens are asked for.
     """
     expected = read_tokenizer_fingerprint(folder)
     if expected is None:

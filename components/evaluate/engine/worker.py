@@ -1,7 +1,7 @@
-"""One rank of an evaluation, started with `python -m`: the results of its slice of the measurements.
+"""One rank of an evaluation, started with `python -m`: makes its slice of the measurements.
 
-The ranks need not meet: each deals all measurements in the same way, takes its slice, and leaves a file as each is made. A rank
-that is asked to leave does so after the batch in hand.
+The ranks need not talk to each other: each divides all measurements in the same way, takes its slice, and writes a file for
+each measurement. A rank that is asked to stop does so after the current batch.
 """
 
 import sys
@@ -21,13 +21,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def work(request: EvaluationRequest, rank: Rank) -> Outcome | None:
-    """Measures this rank's slice; the last rank to be done speaks for all. Raises `Stopped`."""
+    """Measures this rank's slice; the last rank that finishes returns the outcome for all. Raises `Stopped`."""
     measure_slice(request, rank)
     return Outcome(finished=True, signal=None) if request.is_done() else None
 
 
 def measure_slice(request: EvaluationRequest, rank: Rank) -> None:
-    """What is left of this rank's slice. Raises `Stopped`."""
+    """Makes the measurements that are left of this rank's slice. Raises `Stopped`."""
     left = request.left()
     if not left:
         return

@@ -22,8 +22,8 @@ class MeanOfSubpieces(Fields):
 class PositionWeighted(Fields):
     """A mean of the subpieces' rows in which weights grow linearly: 1, 2, … n, over their sum.
 
-    In the input embedding the last subpiece weighs most, for what follows is predicted from there; in an output head the
-    first, for that is what the base model would say next. The directions are AdaptiVocab's (arXiv 2503.19693), whose weights
+    In the input embedding the last subpiece weighs most, because what follows is predicted from there; in an output head the
+    first one does, because the base model would say it next. The directions are AdaptiVocab's (arXiv 2503.19693), whose weights
     are exponential. A tied matrix is both and takes the input's: the first subpieces of Japanese characters are often the
     same UTF-8 lead bytes, and rows that weigh them most would hardly differ.
     """

@@ -1,4 +1,4 @@
-"""The base rows of a matrix and an initialisation in, one new row after another out, in float32.
+"""Computes the new rows of a matrix from its base rows, one after another, in float32.
 
 Sums go row by row with elementwise additions: the library's reductions choose their order, and so the last bit, by the machine.
 """
@@ -26,13 +26,13 @@ from components.models.safetensors_stream import Tensor
 
 Wide = NDArray[np.float64]
 RowStarter = Callable[[int, Sequence[int]], Vector]
-"""From a row's number and its piece's subpieces to the row."""
+"""Returns a row, given its number and its piece's subpieces."""
 ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The base rows of an embedding or head, [pieces, width], read from the open file when asked for: none is held.
+    """The base rows of an embedding or head, [pieces, width], read from the open file when asked for: none is kept.
 
     Read, not mapped: mapped pages would count as this process's memory.
     """
@@ -44,7 +44,7 @@ class Matrix:
     number: int
     """0 for the embedding and what is tied to it, 1 for an output head: part of the seed."""
     last_weighs_most: bool
-    """Where subpieces are weighted by position: in an input embedding, True."""
+    """Whether the last subpiece has the greatest weight, if weights go by position: True in an input embedding."""
     initializer_range: float | None
     """config.json's standard deviation of a new row."""
 
@@ -65,7 +65,7 @@ class Matrix:
         return decode(data, self.tensor.dtype).reshape(end - begin, self.width)
 
     def row(self, number: int) -> Vector:
-        """One base row, [width]. A number that is no base piece is our own mistake."""
+        """One base row, [width]. A number that is not a base piece's is our own mistake."""
         assert 0 <= number < self.pieces, f"row {number} of {self.pieces}"
         row: Vector = self.rows(number, number + 1)[0]
         return row
@@ -77,7 +77,7 @@ class Matrix:
 
 
 def row_starter(matrix: Matrix, initialise: Initialisation, seed: int) -> RowStarter:
-    """How the matrix's new rows start. Raises `InputError` where config.json lacks what that needs."""
+    """How the matrix's new rows start. Raises `InputError` if config.json lacks what that needs."""
     match initialise:
         case MeanOfSubpieces():
             return lambda _, subpieces: weighted_mean(matrix, subpieces, [1] * len(subpieces))
@@ -101,7 +101,7 @@ def weighted_mean(matrix: Matrix, subpieces: Sequence[int], weights: Sequence[in
 
 
 def positions(matrix: Matrix, count: int) -> list[int]:
-    """The weights of `count` subpieces: 1 to `count`, the greatest where the matrix needs it."""
+    """The weights of `count` subpieces: 1 to `count`, rising or falling as the matrix needs it."""
     rising = list(range(1, count + 1))
     return rising if matrix.last_weighs_most else rising[::-1]
 
@@ -124,7 +124,7 @@ def deviation(matrix: Matrix) -> Wide:
 
 
 def standard_normal(matrix: Matrix, seed: int, row: int) -> Wide:
-    """`width` normal numbers of this row alone, whichever rows are made beside it."""
+    """`width` normal numbers of this row alone, whichever other rows are made."""
     return np.random.Generator(np.random.PCG64([seed, matrix.number, row])).standard_normal(matrix.width)
 
 

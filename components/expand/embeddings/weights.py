@@ -1,4 +1,4 @@
-"""A model folder and the subpieces of its new pieces in, the same model with more rows in embedding and head out.
+"""Writes a model folder again with more rows in embedding and head: one for each new piece, then padding.
 
 Shard by shard and block by block: the memory taken is a few blocks, whatever the model's size.
 """
@@ -31,7 +31,7 @@ class Rows:
     base_pieces: int
     """Rows of the base after these are its padding, and dropped."""
     subpieces: Sequence[Sequence[int]]
-    """For each new piece, the base ids that its text splits into; never none."""
+    """For each new piece, the base ids that its text splits into; at least one."""
     padding_rows: int
     initialise: Initialisation
     seed: int
@@ -48,7 +48,7 @@ class Rows:
 
 
 def check_matrices(model: Path, pieces: int, base_padding_rows: int) -> None:
-    """Raises `InputError` where embedding or head is missing or of a type that cannot be enlarged.
+    """Raises `InputError` if embedding or head is missing or of a type that cannot be enlarged.
 
     Raises `TokenizerMismatch` unless each has a row for every piece and `base_padding_rows` more, and config.json says so too.
     """
@@ -78,7 +78,7 @@ def check_matrices(model: Path, pieces: int, base_padding_rows: int) -> None:
 
 
 def _check_index(model: Path) -> None:
-    """Raises `InputError` unless each tensor of the index lies in the shard that is stated, the matrices in no other one."""
+    """Raises `InputError` unless each tensor of the index lies in the shard that is stated, and the matrices in no other."""
     held = {name: {tensor.name for tensor in read_header(model / name).tensors} for name in weight_files(model)}
     for tensor, name in weight_map(model).items():
         shards = [shard for shard, tensors in held.items() if tensor in tensors]
@@ -106,8 +106,8 @@ def _check_height(model: Path, pieces: int, base_padding_rows: int, name: str, r
 def enlarge(model: Path, output: Path, rows: Rows) -> None:
     """Writes weights, config.json and index of the model with `rows` in embedding and head.
 
-    Old rows and every other tensor keep their bytes; shards keep their names, and those without the two are plain copies.
-    Raises `InputError` where a new row would not be finite numbers.
+    Old rows and every other tensor keep their bytes; shards keep their names, and those without these two are plain copies.
+    Raises `InputError` if a new row would hold numbers that are not finite.
     """
     output.mkdir(parents=True, exist_ok=True)
     config, grown = read_config(model), list[tuple[Tensor, Content]]()
@@ -174,7 +174,7 @@ def _new_rows(matrix: Matrix, rows: Rows, start: RowStarter) -> Iterator[tuple[i
 
 
 def _encoded(matrix: Matrix, place: int, block: Vector) -> bytes:
-    """The rows in the matrix's type. Raises `InputError` where one is not finite."""
+    """The rows in the matrix's type. Raises `InputError` if one is not finite."""
     if not (finite := np.isfinite(block).all(axis=1)).all():
         row = place + int(np.argmin(finite))
         raise InputError(

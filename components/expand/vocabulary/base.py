@@ -1,4 +1,4 @@
-"""The shape that every family of vocabularies takes when it is enlarged."""
+"""What a family of vocabularies offers, so that it can be enlarged."""
 
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -11,8 +11,7 @@ from components.tokenizers.load import tokenizer_file
 class Vocabulary(Protocol):
     """A base model's pieces, and how more are appended to them.
 
-    New pieces take the ids from `pieces` on. Whatever a text without a Japanese character was split into before, it is
-    split into afterwards.
+    New pieces take the ids from `pieces` on. A text without a Japanese character is split afterwards as it was before.
     """
 
     @property
@@ -33,7 +32,7 @@ class Vocabulary(Protocol):
         ...
 
     def text_of(self, piece: str) -> str | None:
-        """What a piece says; None where it is no whole characters."""
+        """The text of a piece; None if it does not consist of whole characters."""
         ...
 
     def write(self, model: Path, output: Path, added: Sequence[str]) -> None:
@@ -46,7 +45,7 @@ class Vocabulary(Protocol):
 
 
 def vocabulary_of(model: Path) -> Vocabulary:
-    """The vocabulary of a model folder. Raises `InputError` where it has none, or none of a family we know."""
+    """The vocabulary of a model folder. Raises `InputError` if it has none, or none of a family we know."""
     if tokenizer_file(model).name == "tokenizer.model":
         from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
 

@@ -1,7 +1,7 @@
-"""A byte-level BPE base vocabulary and candidates in, the enlarged vocabulary out.
+"""Enlarges a byte-level BPE vocabulary by candidates.
 
 BPE joins the neighbours whose merge has the lowest rank, the leftmost first. New merges rank after all of the base's, and
-each of their results holds bytes that only a Japanese character has: a text without one is never touched by them.
+each of their results holds bytes that only a Japanese character has: they never touch a text without one.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -28,7 +28,7 @@ from components.tokenizers.japanese_scripts import JAPANESE
 from components.tokenizers.load import tokenizer_file
 
 IDEOGRAPHIC_SPACE = "\u3000"
-"""In the block of Japanese punctuation, though it is no character of a piece: e3 80 leads it as it leads 、 and 。"""
+"""It is in the block of Japanese punctuation, though no piece says it: e3 80 leads it, as it leads 、 and 。"""
 FOUR_BYTES = 0xF0
 """From this byte on, a character takes four bytes of UTF-8."""
 Merge = tuple[str, str]
@@ -73,7 +73,7 @@ class ByteLevelVocabulary:
     """
 
     def __init__(self, specification: Specification, path: Path) -> None:
-        """`path` is named in errors. Raises `InputError` where a special token does not let pieces be appended."""
+        """`path` is named in errors. Raises `InputError` if a special token does not let pieces be appended."""
         self.specification = specification
         self.path = path
         self.special = {token["content"]: token["id"] for token in specification["added_tokens"]}
@@ -85,7 +85,7 @@ class ByteLevelVocabulary:
 
     @classmethod
     def of(cls, model: Path) -> "ByteLevelVocabulary":
-        """Raises `InputError` where the folder's tokenizer is no byte-level BPE of a family we know, or names other tokens."""
+        """Raises `InputError` if the folder's tokenizer is not a byte-level BPE of a family we know, or names other tokens."""
         path = tokenizer_file(model)
         if path.name != "tokenizer.json":
             raise InputError(f"{path}: a model with a SentencePiece tokenizer is enlarged by `kind: sentencepiece`.")
@@ -100,9 +100,9 @@ class ByteLevelVocabulary:
     def choose(self, candidates: Candidates, room: int) -> list[str]:
         """First characters, each after the leading bytes that it takes, then merges by rank, until `room` is full.
 
-        A character is left out where it and its leading bytes exceed what is left of the room, or where those bytes
-        also lead characters that are not Japanese. A merge is left out where the base's merges, or the expression that
-        cuts text into words, would always forestall it. What is chosen is put to the tokenizer itself.
+        A character is left out if it and its leading bytes exceed what is left of the room, or if those bytes also lead
+        characters that are not Japanese. A merge is left out if the base's merges, or the expression that cuts text into
+        words, would always forestall it. The choice is then tried on the tokenizer itself.
         """
         refused: set[str] = set()
         while True:
@@ -113,7 +113,7 @@ class ByteLevelVocabulary:
             refused |= unreachable
 
     def subpieces(self, added: Sequence[str]) -> list[list[int]]:
-        """As the protocol says; of leading bytes, what those bytes split into."""
+        """As the protocol says; for leading bytes, what those bytes split into."""
         base = self._base_merging()
         return [[self.ids[part] for part in base.split(piece)] for piece in added]
 
@@ -124,7 +124,7 @@ class ByteLevelVocabulary:
     def write(self, model: Path, output: Path, added: Sequence[str]) -> None:
         """`tokenizer.json` with pieces and merges appended, and copies of the rest.
 
-        `vocab.json` and `merges.txt` are left behind: they would repeat the vocabulary, and cannot say the rest.
+        `vocab.json` and `merges.txt` are not copied: they would repeat the vocabulary, and cannot state the rest.
         """
         copy_tokenizer(model, output)
         write_json(output / "tokenizer.json", self.enlarged(added))
@@ -143,7 +143,7 @@ class ByteLevelVocabulary:
     def enlarged(self, added: Sequence[str]) -> Specification:
         """The base's specification with the pieces, and every merge that leads to one, appended."""
         model = self.specification["model"]
-        # unless they stand there, the library renumbers special tokens as soon as the vocabulary grows
+        # unless special tokens stand in the vocabulary, the library renumbers them as soon as it grows
         special = {name: number for name, number in self.special.items() if name not in model["vocab"]}
         vocabulary = model["vocab"] | special | {piece: self.pieces + number for number, piece in enumerate(added)}
         merges: list[Any] = self._grown(added).merges[len(self._merges) :]
@@ -166,7 +166,7 @@ class ByteLevelVocabulary:
         return merging
 
     def _fill(self, candidates: Candidates, room: int, refused: Set[str]) -> list[str]:
-        """At most `room` pieces of which none is refused."""
+        """At most `room` pieces, none of them among the `refused`."""
         merging, added = self._base_merging(), list[str]()
         characters = set(self.characters())
         for text in (*candidates.characters, *candidates.merges):
@@ -196,7 +196,7 @@ class ByteLevelVocabulary:
     def _unreachable(self, added: Sequence[str]) -> set[str]:
         """The pieces that the finished tokenizer does not make of their own text by its merges."""
         enlarged = self.enlarged(added)
-        # where a word that is a piece is taken whole, this would say nothing of the piece inside a longer word
+        # ignore_merges takes a word that is a piece whole, which would say nothing of the piece inside a longer word
         backend = backend_of(enlarged | {"model": enlarged["model"] | {"ignore_merges": False}}, self.path)
         texts = {number: text for number, piece in enumerate(added) if (text := self.text_of(piece)) is not None}
         encodings = backend.encode_batch_fast(list(texts.values()), add_special_tokens=False)
@@ -204,7 +204,7 @@ class ByteLevelVocabulary:
         return {added[number] for number, encoding in found if encoding.ids != [self.pieces + number]}
 
     def _check_special(self) -> None:
-        """Raises `InputError` where a special token's text would become the token once it stands in the vocabulary."""
+        """Raises `InputError` if a special token's text would become the token once it stands in the vocabulary."""
         model = self.specification["model"]
         for name in sorted(self.special.keys() - model["vocab"].keys()):
             if model.get("ignore_merges") and self._is_one_word(name, name):

@@ -1,4 +1,4 @@
-"""Sampled text in, the pieces that a larger vocabulary wants out: characters first, then merges by rank."""
+"""Finds in sampled text the pieces that a larger vocabulary wants: characters first, then merges by rank."""
 
 import io
 import re
@@ -21,7 +21,7 @@ ALPHABETS = {
     "hiragana": [chr(code) for code in range(0x3041, 0x3094)],
     "katakana": [*map(chr, range(0x30A1, 0x30F7)), "・", "ー"],
 }
-"""ぁ to ん, and ァ to ヶ with the middle dot and the long vowel. Iteration marks and ligatures are no letters."""
+"""ぁ to ん, and ァ to ヶ with the middle dot and the long vowel. Iteration marks and ligatures are not letters."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Candidates:
 
 
 def find_candidates(growth: Growth, texts: Sequence[str], present: Set[str]) -> Candidates:
-    """The pieces to choose from, where `present` are the characters that the base has.
+    """The pieces to choose from; `present` are the characters that the base has.
 
-    Raises `ParameterError` where a target is below what the base has, `EmptyCorpus` where the text has too few kanji.
+    Raises `ParameterError` if a target is below what the base has, `EmptyCorpus` if the text has too few kanji.
     """
     targets = growth.characters.model_dump()
     trained = train_pieces(training_lines(texts, growth.segmentation), growth.trained_pieces, growth.character_coverage)

@@ -1,4 +1,4 @@
-"""Clean training documents in, the text to train a vocabulary on out, and the lines that the trainer reads."""
+"""Samples the text to train a vocabulary on from clean documents, and cuts it into the lines that the trainer reads."""
 
 import hashlib
 import heapq
@@ -43,8 +43,8 @@ def budgets(weights: Sequence[float], total: int) -> list[int]:
 def sample(documents: Iterable[Document], maximum_characters: int, seed: int) -> Iterator[str]:
     """NFKC-normalised texts in an order that `seed` shuffles, up to `maximum_characters`; the last one is cut.
 
-    One pass in the memory of what is taken: whichever files they come from, it takes the documents whose hashes with
-    the seed are the smallest.
+    It makes one pass, and memory holds what is taken alone: the documents whose hashes with the seed are the smallest,
+    whichever files they come from.
     """
     taken: list[tuple[int, int, str]] = []  # the largest hash on top, a counter to break ties
     characters, order = 0, count()
@@ -67,13 +67,13 @@ def runs_of(texts: Iterable[str]) -> Iterator[str]:
 
 
 def training_lines(texts: Iterable[str], segmentation: str | None) -> Iterator[str]:
-    """The runs, with `WORD_BORDER` between the words of each where a segmentation is named."""
+    """The runs, with `WORD_BORDER` between the words of each if a segmentation is named."""
     runs = runs_of(texts)
     return runs if segmentation is None else map(mecab_borders(), runs)
 
 
 def mecab_borders() -> Callable[[str], str]:
-    """What puts a border between the words of a run, as MeCab with UniDic (the package unidic-lite) finds them."""
+    """A function that puts a border between the words of a run, as MeCab with UniDic (the package unidic-lite) finds them."""
     import fugashi
     import unidic_lite
 

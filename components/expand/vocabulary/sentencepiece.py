@@ -1,8 +1,8 @@
-"""A SentencePiece base vocabulary and candidates in, the enlarged vocabulary out.
+"""Enlarges a SentencePiece vocabulary by candidates.
 
-A SentencePiece BPE model joins the neighbours whose union has the best score, the leftmost first. New pieces that score
-below every base piece therefore leave each text alone in which they do not occur, and that is the whole proof that
-English stays as it was: a new piece holds a Japanese character, and neither ASCII nor a space.
+A SentencePiece BPE model joins the neighbours whose union has the best score, the leftmost first. New pieces score below
+every base piece, so they leave every text alone in which they do not occur. That is the whole proof that English stays as
+it was, because a new piece holds a Japanese character, and neither ASCII nor a space.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class SentencePieceVocabulary:
 
     @classmethod
     def of(cls, model: Path) -> "SentencePieceVocabulary":
-        """Raises `InputError` where the folder has no SentencePiece model of a family we know, or special tokens beyond it."""
+        """Raises `InputError` if the folder has no SentencePiece model of a family we know, or special tokens beyond it."""
         base = read_proto(model)
         check_proto_specials(model, read_given(model), base)
         return cls(base)
@@ -81,7 +81,7 @@ class SentencePieceVocabulary:
         return self._bare.encode_batch(added)
 
     def text_of(self, piece: str) -> str | None:
-        """A new piece says what it is."""
+        """The piece itself."""
         return piece
 
     def write(self, model: Path, output: Path, added: Sequence[str]) -> None:
@@ -127,7 +127,7 @@ def split(text: str, scores: Mapping[str, float]) -> list[str]:
 def append_pieces(base: Proto, pieces: Sequence[str]) -> Proto:
     """The base's ModelProto with the pieces appended, each scored one below the piece before.
 
-    All that the base states (ids, scores, types, normaliser) stays. Raises `InputError` where float32 runs out.
+    All that the base states (ids, scores, types, normaliser) stays. Raises `InputError` if float32 runs out.
     """
     lowest = lowest_score(base)
     if lowest - len(pieces) <= -EXACT_INTEGERS:
@@ -149,5 +149,5 @@ def normal_scores(proto: Proto) -> dict[str, float]:
 
 
 def lowest_score(proto: Proto) -> float:
-    """The lowest score of a piece that is no run of spaces, rounded down to an integer."""
+    """The lowest score of a piece that is not a run of spaces, rounded down to an integer."""
     return float(math.floor(min(score for score in normal_scores(proto).values() if score > SPACE_RUN_SCORE)))

@@ -1,4 +1,4 @@
-"""The proof that a vocabulary can be trusted: a tokenizer folder in, measured facts and verdicts out."""
+"""Checks whether a tokenizer can be trusted: measures facts about it and judges them."""
 
 from components.tokenizers.check.run import check_tokenizer, write_check
 

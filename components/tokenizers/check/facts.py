@@ -1,4 +1,4 @@
-"""The document that `check.json` holds: every measured number, and the verdicts that follow from them.
+"""The document that `check.json` holds: every measured number, and the verdicts that follow from the numbers.
 
 What could not be measured is null, and `notes` says why in words.
 """
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Facts(BaseModel):
-    """Measured values: frozen, nothing unknown."""
+    """Measured values: frozen, without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Sizes(Facts):
-    """One tokenizer."""
+    """What one tokenizer is, and how many pieces it has."""
 
     file: str
     """The file that the numbers come from."""
@@ -23,9 +23,9 @@ class Sizes(Facts):
     pieces: int
     specials: int
     special_names: list[str]
-    """The first ten."""
+    """The first ten of them."""
     byte_pieces: int
-    """Pieces that are bytes or parts of a character: they say nothing by themselves."""
+    """Pieces that are bytes or parts of a character: they are not text by themselves."""
     normaliser: str
 
 
@@ -33,11 +33,11 @@ class Characters(Facts):
     """How many different characters of each Unicode block: hiragana, katakana, kanji."""
 
     in_pieces: dict[str, int]
-    """That occur in any piece: how announcements count."""
+    """Characters that occur in any piece: how announcements count."""
     without_byte_fallback: dict[str, int]
-    """That encode by themselves, inside a sentence, without bytes or unknowns."""
+    """Characters that encode by themselves, inside a sentence, without bytes or unknowns."""
     in_one_token: dict[str, int]
-    """That encode to a single such token."""
+    """Characters that encode to a single such token."""
 
 
 class Side(Facts):
@@ -53,39 +53,39 @@ class Side(Facts):
 
 
 class Example(Facts):
-    """A text, at most 120 characters of it, and what became of it."""
+    """At most 120 characters of a text, and the result that it gave."""
 
     text: str
     result: str
 
 
 class RoundTrip(Facts):
-    """What decoding an encoding gives back; the classes exclude each other and add up to `texts`."""
+    """What texts become when they are encoded and decoded; the first six classes exclude each other and add up to `texts`."""
 
     texts: int
     exact: int
     normalised: int
-    """Not the text, but what the tokenizer's own normaliser makes of it."""
+    """Comes back as the tokenizer's own normaliser leaves it."""
     lossy_character: int
-    """Holds U+2581, which SentencePiece cannot tell from a space; otherwise whole."""
+    """Holds U+2581, which SentencePiece cannot tell from a space; comes back whole otherwise."""
     white_space: int
     """Only white space differs."""
     unknown: int
     """Holds a character that has no piece."""
     lost: int
-    """None of these: text came back changed."""
+    """None of these: the text came back changed."""
     inherited: int | None
-    """Of the last three classes: how many the base changes as well."""
+    """Of the last three classes: how many texts the base changes as well."""
     of_its_kind: int
-    """Of these three, not inherited: white space where words are cut at it, unknowns where there is no byte fallback."""
+    """Of these three, not inherited: white space if words are cut at it, unknowns if there is no byte fallback."""
     failures: int
     """The rest of these three."""
     first: Example | None
-    """The first failure, or else the first of these three."""
+    """The first failure; if there is none, the first text of these three."""
 
 
 class Agreement(Facts):
-    """Two readings of one folder, over the same texts: ids, and the text they decode to."""
+    """Whether two readings of one folder give the same ids and the same decoded text, over the same texts."""
 
     of: str
     texts: int
@@ -94,7 +94,7 @@ class Agreement(Facts):
 
 
 class Domain(Facts):
-    """One kind of text: whole documents for the counts, their lines for the comparisons."""
+    """One kind of text: counted over whole documents, compared line by line."""
 
     name: str
     japanese: bool
@@ -107,7 +107,7 @@ class Domain(Facts):
     ratio: float | None
     """Tokens per character after ÷ before."""
     identical_lines: int | None
-    """How many lines split into the same ids before and after."""
+    """How many lines are split into the same ids before and after."""
     latin_lines: int
     """Lines whose letters are all Latin: English and code, which an expansion should leave alone."""
     identical_latin_lines: int | None
@@ -117,7 +117,7 @@ class Domain(Facts):
 
 
 class Used(Facts):
-    """A new piece and how often the texts use it."""
+    """A new piece, and how often the texts use it."""
 
     id: int
     piece: str
@@ -125,7 +125,7 @@ class Used(Facts):
 
 
 class NewPieces(Facts):
-    """Pieces that the base lacks, over all the texts."""
+    """How all the texts use the pieces that the base lacks."""
 
     used: int
     unused: int
@@ -133,17 +133,17 @@ class NewPieces(Facts):
 
 
 class Reach(Facts):
-    """Pieces whose own text, inside a sentence, does not encode to them, nor between any of a few neighbours."""
+    """Pieces that their own text, inside a sentence, does not encode to, neither alone nor between a few neighbours."""
 
     tested: int
     skipped: int
-    """Specials, bytes, and pieces that are no whole characters."""
+    """Specials, bytes, and pieces that are not whole characters."""
     unreachable: int
     examples: list[str]
 
 
 class Fuzz(Facts):
-    """Random strings."""
+    """What was found with random strings."""
 
     strings: int
     seed: int
@@ -152,7 +152,7 @@ class Fuzz(Facts):
 
 
 class Generation(Facts):
-    """What fewer tokens are worth when text is written: times faster, at a fixed cost for each token."""
+    """How many times faster text is generated with fewer tokens, at a fixed cost for each token."""
 
     domain: str
     speed_up: float
@@ -165,7 +165,7 @@ class Generation(Facts):
 
 
 class CheckVerdict(Facts):
-    """A named check; `passed` is null where it does not apply."""
+    """A named check; `passed` is null if the check does not apply."""
 
     name: str
     passed: bool | None
@@ -173,16 +173,16 @@ class CheckVerdict(Facts):
 
 
 class Check(Facts):
-    """Everything; equal tokenizers and texts give equal bytes."""
+    """The whole document; equal tokenizers and texts give equal bytes."""
 
     schema_version: Literal[1]
     versions: dict[str, str]
-    """Of the libraries that split the text."""
+    """The versions of the libraries that split the text."""
     added: int | None
     before: Sizes | None
     after: Sizes
     base: Literal["given", "rebuilt", "none"]
-    """Where the numbers before come from; `rebuilt`: the first pieces of the enlarged tokenizer itself."""
+    """Where the numbers before come from; `rebuilt`: from the first pieces of the enlarged tokenizer itself."""
     characters_before: Characters | None
     characters_after: Characters
     domains: list[Domain]

@@ -1,4 +1,4 @@
-"""A seed in, random strings out: all planes, marks, emoji, white space, pieces glued at random, specials spelled out."""
+"""Makes random strings from a fixed seed: all planes, marks, emoji, white space, joined pieces, specials spelled out."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ BLOCKS = [(0x20, 0x7F), (0x80, 0x250), (0x370, 0x600), (0x900, 0xE80), (0x3040, 
 
 def random_strings(count: int, inventory: Sequence[Piece]) -> list[str]:
     """`count` strings of 1 to 24 parts; the same vocabulary gives the same strings."""
-    rng = random.Random(SEED)  # noqa: S311  (to be repeated, not to be secret)
+    rng = random.Random(SEED)  # noqa: S311  (repeatable, not secret)
     pieces = [piece.text for piece in inventory if piece.kind == "text" and piece.text] or [" "]
     newest = pieces[-max(1, len(pieces) // 10):]
     makers: list[Callable[[], str]] = [
@@ -26,16 +26,16 @@ def random_strings(count: int, inventory: Sequence[Piece]) -> list[str]:
         lambda: rng.choice(EMOJI), lambda: rng.choice(SPACES), lambda: rng.choice(HALF_WIDTH), lambda: rng.choice(SPELLED),
         lambda: rng.choice(EDGES),
     ]
-    # a string of few kinds of parts comes nearer to real text than one of all kinds
+    # a string with few kinds of parts is closer to real text than one with all kinds
     return [one_string(rng, rng.sample(makers, rng.randint(1, 4))) for _ in range(count)]
 
 
 def one_string(rng: random.Random, makers: Sequence[Callable[[], str]]) -> str:
-    """Parts of the given kinds."""
+    """A string of parts of the given kinds."""
     return "".join(rng.choice(makers)() for _ in range(rng.randint(1, 24)))
 
 
 def any_character(rng: random.Random) -> str:
-    """A code point of any plane that is no half of a surrogate pair."""
+    """A code point of any plane that is not half of a surrogate pair."""
     code = rng.randrange(0x110000 - 0x800)
     return chr(code if code < 0xD800 else code + 0x800)

@@ -1,4 +1,4 @@
-"""Token counts and config.json in, the speed-up of generation out."""
+"""Calculates how much faster text is generated with fewer tokens, from token counts and the model's config.json."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def generation_of(domains: Sequence[Domain], head_cost: float | None) -> list[Ge
 
 
 def cost_of_head(folder: Path, pieces_before: int, pieces_after: int) -> tuple[float | None, str]:
-    """Matrix FLOPs per token after ÷ before, or None and why not.
+    """Matrix FLOPs per token after ÷ before; or None, and why they are not known.
 
     A forward pass costs two FLOPs for each active parameter of a matrix: attention's projections, the experts that are
     active (Mixtral) or the one MLP, and the head. Attention scores, which grow with the context, are left out.

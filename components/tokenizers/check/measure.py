@@ -1,4 +1,4 @@
-"""Readers and texts in, facts out: round trips, agreements, domains."""
+"""Measures what readers make of texts: round trips, agreements between readers, and the facts of a domain."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ CHANGED: tuple[Outcome, ...] = ("white_space", "unknown", "lost")
 CHUNK_CHARACTERS = 500_000
 SHOWN_CHARACTERS = 120
 JAPANESE_SHARE = 0.05
-"""Of a domain's characters that are kana: no other language has any."""
+"""A domain is Japanese if at least this share of its characters are kana: no other language has any."""
 KANA = re.compile("[\u3041-\u30ff]")
 NOT_LATIN = re.compile("[\u2e80-\U0010ffff]|(?![\x00-\u024f])[^\\W\\d_]")
 """A letter that is not Latin, or any character from the East Asian ones on."""
@@ -31,7 +31,7 @@ WHITE = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Pair:
-    """The tokenizer after, the one before it where there is one, and further readings of the one after."""
+    """The tokenizer after, the one before it if there is one, and further readings of the one after."""
 
     after: Reader
     before: Reader | None
@@ -39,7 +39,7 @@ class Pair:
 
 
 class Trips:
-    """Counts what comes back from encoding and decoding."""
+    """Counts what texts become when they are encoded and decoded."""
 
     def __init__(self, reader: Reader, base: Reader | None) -> None:
         self.reader, self.base = reader, base
@@ -82,19 +82,19 @@ class Trips:
 
 
 def of_its_kind(reader: Reader, outcome: Outcome) -> bool:
-    """True where no tokenizer of this kind could do better."""
+    """Whether no tokenizer of this kind could do better."""
     return reader.drops_white_space if outcome == "white_space" else outcome == "unknown" and not reader.complete
 
 
 def outcome_in(reader: Reader, text: str) -> Outcome:
-    """What becomes of one text."""
+    """What one text becomes when it is encoded and decoded."""
     row = reader.encode([text])[0]
     back = reader.decode([row])[0]
     return "exact" if back == text else outcome_of(reader, text, row, back)
 
 
 def outcome_of(reader: Reader, text: str, row: Sequence[int], back: str) -> Outcome:
-    """In what respect `back` is not the text."""
+    """In what respect `back` differs from the text."""
     if reader.escapes_space and SPACE in text and back == text.replace(SPACE, " "):
         return "lossy_character"
     if reader.unknown in row or (reader.missing_bytes and back == without_missing(reader, text)):
@@ -109,7 +109,7 @@ def outcome_of(reader: Reader, text: str, row: Sequence[int], back: str) -> Outc
 
 
 def without_missing(reader: Reader, text: str) -> str:
-    """The text without the bytes that have no piece; what is then no whole character becomes U+FFFD."""
+    """The text without the bytes that have no piece; characters that are then incomplete become U+FFFD."""
     return bytes(byte for byte in text.encode() if byte not in reader.missing_bytes).decode("utf-8", "replace")
 
 
@@ -122,7 +122,7 @@ class Agreements:
         self.first: Example | None = None
 
     def add(self, texts: Sequence[str], rows: Sequence[Sequence[int]], backs: Sequence[str]) -> None:
-        """Ids must be equal, and what they decode to."""
+        """Counts the texts whose ids, or the text that they decode to, are not equal."""
         theirs = self.other.encode(texts)
         their_backs = self.other.decode(theirs)
         self.texts += len(texts)
@@ -137,7 +137,7 @@ class Agreements:
 
 
 def difference(row: Sequence[int], their: Sequence[int], back: str, their_back: str) -> str:
-    """Where two encodings part, or else two decodings."""
+    """Where two encodings differ; if they are equal, how their decodings differ."""
     if list(row) == list(their):
         return shown(f"same ids, decoded to {back!r} and {their_back!r}")
     place = next((n for n, (a, b) in enumerate(zip(row, their, strict=False)) if a != b), min(len(row), len(their)))
@@ -147,7 +147,7 @@ def difference(row: Sequence[int], their: Sequence[int], back: str, their_back: 
 def compare(
     texts: Sequence[str], pair: Pair, progress: Callable[[int], None]
 ) -> tuple[RoundTrip, list[Agreement], list[list[int]]]:
-    """Round trip and agreements of the texts, and their encodings."""
+    """Measures round trip and agreements of the texts; returns them with the encodings."""
     trips = Trips(pair.after, pair.before)
     agreements = [Agreements(name, other) for name, other in pair.others.items()]
     encodings: list[list[int]] = []
@@ -162,7 +162,7 @@ def compare(
 
 
 def measure_domain(name: str, texts: Sequence[str], pair: Pair, uses: Counts, progress: Callable[[int], None]) -> Domain:
-    """All facts of one domain; adds the pieces it uses to `uses`, a count for each id."""
+    """All facts of one domain; adds how often it uses each piece to `uses`, a count for each id."""
     documents = whole(texts)
     lines = lines_of(documents)
     latin = [NOT_LATIN.search(line) is None for line in lines]
@@ -183,7 +183,7 @@ def measure_domain(name: str, texts: Sequence[str], pair: Pair, uses: Counts, pr
 
 
 def first_difference(pair: Pair, judged: Iterable[tuple[str, list[int], bool, bool]]) -> Example | None:
-    """The first line in Latin letters that does not split as before."""
+    """The first line in Latin letters that is not split as before."""
     for line, row, latin, same in judged:
         if latin and not same and pair.before is not None:
             return Example(text=shown(line), result=difference(pair.before.encode([line])[0], row, "", ""))
@@ -191,7 +191,7 @@ def first_difference(pair: Pair, judged: Iterable[tuple[str, list[int], bool, bo
 
 
 def lines_of(texts: Sequence[str]) -> list[str]:
-    """The lines of the documents, empty ones left out."""
+    """The lines of the documents, without empty ones."""
     return [line for document in whole(texts) for line in document.splitlines() if line]
 
 
@@ -223,7 +223,7 @@ def side(documents: Sequence[str], reader: Reader, uses: "Counts | None", progre
 
 
 def same_lines(lines: Sequence[str], rows: Sequence[Sequence[int]], before: Reader) -> list[bool]:
-    """For each line whether it splits as before."""
+    """For each line, whether it is split as before."""
     old = [row for chunk in chunks(lines) for row in before.encode(chunk)]
     return [list(ours) == list(theirs) for ours, theirs in zip(rows, old, strict=True)]
 

@@ -1,4 +1,4 @@
-"""A `Check` in, a picture out: characters by script, and tokens per character by domain; equal checks give equal bytes."""
+"""Draws a `Check`: characters by script, and tokens per character by domain; equal checks give equal bytes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ BEFORE, AFTER = ("before", "#9aa5b1"), ("after", "#1f5fa8")
 WIDTH = 0.38
 TICKS = (1, 10, 100, 1_000, 10_000)
 STYLE = {
-    # nothing of a user's matplotlibrc may change the picture
+    # a user's matplotlibrc must not change the picture
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.spines.top": False,
@@ -23,7 +23,7 @@ STYLE = {
 
 
 def draw_check(check: Check, path: Path) -> None:
-    """Writes the PNG, 150 dots an inch, without metadata."""
+    """Writes the PNG, with 150 dots per inch and without metadata."""
     blocks = list(check.characters_after.in_pieces)
     names = [plain(domain.name) for domain in check.domains]
     with mpl.rc_context():
@@ -50,7 +50,7 @@ def draw_check(check: Check, path: Path) -> None:
 
 
 def draw(axes: Any, names: Sequence[str], sides: Sequence[Sequence[float] | None], form: str) -> None:
-    """Bars, before and after side by side, or after alone."""
+    """Draws bars: before and after side by side, or after alone."""
     present = [(values, style) for values, style in zip(sides, (BEFORE, AFTER), strict=True) if values is not None]
     for number, (values, (label, colour)) in enumerate(present):
         places = [x + (number - (len(present) - 1) / 2) * WIDTH for x in range(len(names))]
@@ -64,7 +64,7 @@ def draw(axes: Any, names: Sequence[str], sides: Sequence[Sequence[float] | None
 
 
 def finish(axes: Any, title: str, unit: str) -> None:
-    """Title and unit."""
+    """Adds title, unit and grid."""
     axes.tick_params(axis="x", length=0, labelsize=8)
     axes.set_title(title, loc="left", fontsize=10.5)
     axes.set_ylabel(unit)
@@ -73,6 +73,6 @@ def finish(axes: Any, title: str, unit: str) -> None:
 
 
 def plain(name: str) -> str:
-    """A domain's name in letters that the font has, cut and broken at its dashes."""
+    """A domain's name in letters that the font has, shortened and broken at its first dash."""
     text = "".join(character if character.isascii() else "?" for character in name)
     return (text if len(text) <= 24 else text[:23] + "…").replace("-", "-\n", 1)

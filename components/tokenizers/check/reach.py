@@ -1,4 +1,4 @@
-"""A reader and ids in, the pieces that no text leads to out."""
+"""Finds the pieces of a tokenizer that no text leads to."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from components.tokenizers.check.readers.reader import Reader
 
 EXAMPLES = 20
 NEIGHBOURS = (("a", ""), ("", "a"), (" ", ""), ("", " "), ("\n", ""), ("", "\n"), ("1", ""), ("", "."), ("の", "の"))
-"""A piece that only stands beside something, as a run of line ends before a word may, is looked for beside these."""
+"""Some pieces only occur next to something, such as a run of line ends before a word: they are tried between these."""
 
 
 def reach_of(reader: Reader, ids: Sequence[int]) -> Reach | None:
-    """Encodes each piece's own text, inside a sentence, and what fails once more between neighbours; None where unknown."""
+    """Encodes each piece's own text inside a sentence, and failures again between neighbours; None if texts are unknown."""
     known = [number for number in ids if reader.inventory[number].kind == "text" and reader.inventory[number].text]
     if ids and not known:
         return None
@@ -24,7 +24,7 @@ def reach_of(reader: Reader, ids: Sequence[int]) -> Reach | None:
 
 
 def without_neighbours(reader: Reader, ids: Sequence[int]) -> list[int]:
-    """Those that appear in none of their neighbourhoods."""
+    """The ids that do not appear between any of the neighbours."""
     rows = reader.encode_inside([f"{left}{reader.inventory[n].text}{right}" for n in ids for left, right in NEIGHBOURS])
     width = len(NEIGHBOURS)
     return [n for place, n in enumerate(ids) if not any(n in row for row in rows[place * width:(place + 1) * width])]

@@ -1,4 +1,4 @@
-"""A tokenizer folder and texts in, a `Check` out; `write_check` lays it down as check.json, check.md and check.png."""
+"""Runs the check of a tokenizer folder on texts, and writes the result as check.json, check.md and check.png."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 Origin: TypeAlias = Literal["given", "rebuilt", "none"]
 
 AUTO_LINES = 1000
-"""Of each domain, and of the random strings: transformers is the slowest, and is asked for these."""
+"""How many lines of each domain, and of the random strings, are given to transformers, which is the slowest."""
 MOST_USED = 20
 TAKES_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes of transformers that take tokenizer.json as it stands, by their old name and by their new one."""
@@ -28,11 +28,11 @@ TAKES_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 def check_tokenizer(
     after: Path, *, base: Path | None, domains: Mapping[str, Sequence[str]] | None, fuzz: int, progress: Progress
 ) -> Check:
-    """Measures the tokenizer of `after`; the same files and texts give an equal `Check`, on any machine.
+    """Measures the tokenizer of `after`; the same files and texts give an equal `Check` on any machine.
 
-    `base` is the tokenizer before; None: rebuilt from an enlarged one whose `expansion.json` states `base_pieces`, or
-    none. `domains` are documents by name; None: the samples that come with the package. Raises `InputError` where a
-    folder holds no tokenizer that can be read.
+    `base` is the tokenizer before; if it is None, it is rebuilt from an enlarged tokenizer whose `expansion.json` states
+    `base_pieces`, else there is none. `domains` are documents by name; if it is None, the samples that come with the
+    package. Raises `InputError` if a folder holds no tokenizer that can be read.
     """
     from components.tokenizers.check.generation import cost_of_head, generation_of
     from components.tokenizers.check.measure import Pair, characters_of, measure_domain, use_counts
@@ -73,7 +73,7 @@ def check_tokenizer(
 
 
 def write_check(check: Check, folder: Path) -> None:
-    """Writes check.json, check.md and check.png: equal checks give equal bytes. Raises `InputError` where it cannot."""
+    """Writes check.json, check.md and check.png; equal checks give equal bytes. Raises `InputError` if writing fails."""
     from components.tokenizers.check.plot import draw_check
     from components.tokenizers.check.tables import page
 
@@ -87,7 +87,7 @@ def write_check(check: Check, folder: Path) -> None:
 
 
 def judge(check: Check, before: "Reader | None", after: "Reader") -> list[CheckVerdict]:
-    """The verdicts, in the order in which one reads them."""
+    """The verdicts, in reading order."""
     from components.tokenizers.check import verdicts
 
     agreements = [agreement for domain in check.domains for agreement in domain.agreements]
@@ -100,25 +100,25 @@ def judge(check: Check, before: "Reader | None", after: "Reader") -> list[CheckV
 
 
 class Steps:
-    """Adds up what the measurements say of their progress."""
+    """Adds up the progress of all measurements."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self.progress, self.total, self.done = progress, max(total, 1), 0
 
     def named(self, name: str) -> Callable[[int], None]:
-        """A counter of characters that names its domain."""
+        """A counter of the characters of one domain."""
         def count(characters: int) -> None:
             self.done = min(self.done + characters, self.total - 1)
             self.progress(self.done, self.total, f"characters, {name}")
         return count
 
     def end(self) -> None:
-        """The last step."""
+        """Reports that all is done."""
         self.progress(self.total, self.total, "characters")
 
 
 def rebuilt_base(folder: Path, reader: "Reader", notes: list[str]) -> "tuple[Reader | None, Origin]":
-    """The base of a tokenizer that says of itself how many pieces it had before it was enlarged."""
+    """The base of an enlarged tokenizer whose `expansion.json` says how many pieces it had before."""
     from components.tokenizers.check.readers import fast_reader, sentencepiece_reader
 
     path = folder / "expansion.json"
@@ -139,7 +139,7 @@ def rebuilt_base(folder: Path, reader: "Reader", notes: list[str]) -> "tuple[Rea
 
 
 def missing_words(reader: "Reader") -> list[str]:
-    """A note where bytes have no piece."""
+    """A note if bytes have no piece."""
     if not reader.missing_bytes:
         return []
     names = ", ".join(f"0x{byte:02X}" for byte in sorted(reader.missing_bytes))
@@ -147,7 +147,7 @@ def missing_words(reader: "Reader") -> list[str]:
 
 
 def sizes(reader: "Reader") -> Sizes:
-    """What the tokenizer is."""
+    """Kind and size of the tokenizer."""
     specials = [piece.name for piece in reader.inventory if piece.kind == "special"]
     return Sizes(
         file=reader.file, family=reader.family, pieces=reader.pieces, specials=len(specials), special_names=specials[:10],
@@ -156,7 +156,7 @@ def sizes(reader: "Reader") -> Sizes:
 
 
 def new_pieces(reader: "Reader", new: range, uses: Sequence[int]) -> NewPieces:
-    """Which new pieces the texts use; among equals the lower id first."""
+    """The new pieces that the texts use, most used first; among equals, the lower id first."""
     used = sorted((number for number in new if uses[number]), key=lambda number: (-uses[number], number))
     most = [
         Used(id=number, piece=reader.inventory[number].text or reader.inventory[number].name, count=uses[number])
@@ -176,7 +176,7 @@ def fuzz_facts(pair: "Pair", count: int, progress: Callable[[int], None]) -> Fuz
 
 
 def auto_words(tokenizer: Any, pieces: int, *, differs: bool, built: bool) -> list[str]:
-    """Notes on what `AutoTokenizer` makes of a folder: a class that builds its own rules, and tokens of its own."""
+    """Notes on what `AutoTokenizer` makes of a folder: a class that builds its own rules, and tokens that it adds."""
     notes, name = [], type(tokenizer).__name__
     if differs and built and name not in TAKES_THE_FILE:
         notes.append(
@@ -195,9 +195,9 @@ def auto_words(tokenizer: Any, pieces: int, *, differs: bool, built: bool) -> li
 def auto_agreement(
     folder: Path, reader: "Reader", texts: Mapping[str, Sequence[str]], fuzz: int, notes: list[str]
 ) -> Agreement | None:
-    """What `AutoTokenizer` makes of the folder, on a sample; None and a note where it makes nothing of it.
+    """Whether `AutoTokenizer` agrees with the reader on a sample; None and a note if it cannot open the folder.
 
-    Texts that spell a special token are left out where it takes them for one.
+    Texts that spell a special token are left out if it takes them for one.
     """
     from components.tokenizers.check.fuzz import random_strings
     from components.tokenizers.check.measure import Agreements, lines_of

@@ -1,4 +1,4 @@
-"""A `Check` in, its tables out: the terminal draws them, and `page` writes them as Markdown."""
+"""Makes the tables of a `Check`: the terminal draws them, and `page` writes them as Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ NONE = "—"
 
 @dataclass(frozen=True)
 class Table:
-    """A title, a heading for each column, and rows of words."""
+    """A title, a heading for each column, and rows of text."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: bool = True
-    """All columns but the first hold numbers, which stand at the right."""
+    """Whether all columns but the first hold numbers, which are aligned to the right."""
 
 
 def tables(check: Check) -> list[Table]:
-    """All tables, in reading order; those that have nothing to say are left out."""
+    """All tables, in reading order; empty ones are left out."""
     found = [
         sizes(check), characters(check), fertility(check), comparisons(check), generation(check), new_pieces(check),
         reach(check), round_trips(check), examples(check), verdicts(check),
@@ -37,7 +37,7 @@ def tables(check: Check) -> list[Table]:
 
 
 def ending(check: Check) -> list[str]:
-    """The two lines that a reader in a hurry reads."""
+    """The result in two lines: counts, and a conclusion."""
     passed, failed = (sum(v.passed is wanted for v in check.verdicts) for wanted in (True, False))
     rest = len(check.verdicts) - passed - failed
     counts = f"{len(check.verdicts)} checks: {passed} passed, {failed} failed, {rest} not applicable."
@@ -68,7 +68,7 @@ def markdown(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as it may stand in a Markdown table: on one line, and nothing in it means anything."""
+    """Text as it may stand in a Markdown table: on one line, with all markup escaped."""
     plain = printable(text)
     for sign in ("\\", "|", "*", "_", "`", "<", "[", "#"):
         plain = plain.replace(sign, f"\\{sign}")
@@ -76,12 +76,12 @@ def escaped(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text on one line, what has no glyph spelled out."""
+    """Text on one line, with characters that cannot be printed spelled out."""
     return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)
 
 
 def sizes(check: Check) -> Table:
-    """What the two tokenizers are."""
+    """Kind and size of the two tokenizers."""
     both = (check.before, check.after)
     rows = [
         ["kind", *(s.family if s else NONE for s in both)], ["read from", *(s.file if s else NONE for s in both)],
@@ -117,7 +117,7 @@ def fertility(check: Check) -> Table:
     columns = ["domain", "chars", "tokens/char", "ratio", "chars/token", "bytes/token", "fallback"]
     rows = [fertility_row(domain) for domain in check.domains]
     sides = [side for domain in check.domains for side in (domain.before, domain.after) if side is not None]
-    if any(side.unknown_share for side in sides):  # few tokens are no merit where each stands for text that is lost
+    if any(side.unknown_share for side in sides):  # few tokens are not a merit if unknown ones stand for lost text
         columns.append("unknown")
         rows = [[*row, shares(domain, "unknown_share")] for row, domain in zip(rows, check.domains, strict=True)]
     return Table("Text in tokens", columns, rows)
@@ -145,7 +145,7 @@ def number(before: Side | None, name: str, after: Side, digits: int = 3) -> str:
 
 
 def comparisons(check: Check) -> Table:
-    """How much of the lines splits as before."""
+    """How many lines are split as before."""
     rows = [
         [d.name, f"{d.lines:,}", share(d.identical_lines, d.lines), f"{d.latin_lines:,}",
          share(d.identical_latin_lines, d.latin_lines)]
@@ -155,14 +155,14 @@ def comparisons(check: Check) -> Table:
 
 
 def share(part: int | None, total: int) -> str:
-    """A share that says 100 % only where it is all."""
+    """A share in per cent: 100 % only if the part is the whole."""
     if part is None or not total:
         return NONE
     return "100 %" if part == total else f"{min(part / total, 0.9999):.2%}"
 
 
 def generation(check: Check) -> Table:
-    """What fewer tokens are worth."""
+    """How much faster text is generated."""
     columns = ["domain", "tokens before ÷ after", "with the larger head", "characters in 4,096 tokens"]
     rows = [
         [g.domain, f"{g.speed_up:.2f} ×", f"{g.speed_up_with_head:.2f} ×" if g.speed_up_with_head else NONE,
@@ -173,7 +173,7 @@ def generation(check: Check) -> Table:
 
 
 def new_pieces(check: Check) -> Table:
-    """How many new pieces the texts use, and which the most."""
+    """How many new pieces the texts use, and which of them most."""
     new = check.new_pieces
     if new is None or not new.used + new.unused:
         return Table("", [], [])
@@ -213,7 +213,7 @@ def round_trips(check: Check) -> Table:
 
 
 def examples(check: Check) -> Table:
-    """The first text of each kind of trouble."""
+    """The first example of each kind of trouble."""
     found: list[tuple[str, str, Example | None]] = []
     for domain in check.domains:
         found.append((domain.name, "splits otherwise than before", domain.first_different_latin_line))

@@ -1,4 +1,4 @@
-"""Names and paths in, the domains to measure on out: a name and its documents."""
+"""Reads the domains that a check measures on: named groups of documents, from files, folders or the package's samples."""
 
 import gzip
 import json
@@ -17,19 +17,19 @@ PLAIN = {
     ".txt", ".md", ".rst", ".tex", ".html", ".csv", ".py", ".c", ".h", ".cc", ".cpp", ".hpp", ".java", ".js", ".ts", ".go",
     ".rs", ".rb", ".sh", ".sql", ".json", ".yaml", ".yml", ".toml", ".xml", ".css",
 }
-"""What a folder is searched for; a file that is named itself may have any suffix."""
+"""The suffixes that are read from a folder; a file that is named itself may have any suffix."""
 
 
 def sample_domains() -> dict[str, list[str]]:
-    """The small texts that come with the package, so that the command says something anywhere."""
+    """The small texts that come with the package, so that the command works anywhere."""
     return {name: [(SAMPLES / f"{name}.txt").read_text(encoding="utf-8")] for name in SAMPLE_NAMES}
 
 
 def read_domains(named: Mapping[str, Path], limit: int) -> tuple[dict[str, list[str]], list[str]]:
-    """The documents of each domain, at most `limit` characters of each, and what was left out in words.
+    """The documents of each domain, at most `limit` characters of each, and notes on what was left out.
 
-    A `clean` stage's output folder becomes a domain for each of its held-out languages. Raises `InputError` where a path
-    cannot be read, `EmptyCorpus` where there is no text.
+    A `clean` stage's output folder becomes one domain for each of its held-out languages. Raises `InputError` if a path
+    cannot be read, `EmptyCorpus` if there is no text.
     """
     domains: dict[str, list[str]] = {}
     notes: list[str] = []
@@ -66,14 +66,14 @@ def files_of(name: str, path: Path, notes: list[str]) -> dict[str, list[Path]]:
 
 
 def holds_documents(path: Path) -> bool:
-    """Whether the file's JSON lines have a `text`, by the first of them. Raises `InputError` where it cannot be read."""
+    """Whether the first of the file's JSON lines has a `text`. Raises `InputError` if the file cannot be read."""
     with opened(path) as lines:
         first = next((line for line in lines if line.strip()), "")
     return found_text(first) is not None
 
 
 def read_file(path: Path) -> Iterator[str]:
-    """The documents of one file: each line's `text` of JSON lines, the whole of any other file."""
+    """The documents of one file: the `text` of each line if it holds JSON lines, else the whole file."""
     with opened(path) as lines:
         if not path.name.endswith(PACKED):
             yield lines.read()
@@ -83,7 +83,7 @@ def read_file(path: Path) -> Iterator[str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """The file's text, unpacked. Raises `InputError` where it is no text, or cut off."""
+    """The file's text, unpacked. Raises `InputError` if the file is not text, or is cut off."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
             yield cast(TextIO, stream)
@@ -94,7 +94,7 @@ def opened(path: Path) -> Iterator[TextIO]:
 
 
 def text_of(line: str, path: Path, number: int) -> str:
-    """The `text` of one JSON line."""
+    """The `text` of one JSON line. Raises `InputError` if it has none."""
     text = found_text(line)
     if text is None:
         raise InputError(f"{path}, line {number:,}: a JSON object with a `text` was expected. Name a file of such lines.")
@@ -102,7 +102,7 @@ def text_of(line: str, path: Path, number: int) -> str:
 
 
 def found_text(line: str) -> str | None:
-    """The `text` of a JSON line, where it has one."""
+    """The `text` of a JSON line; None if it has none."""
     try:
         text = json.loads(line)["text"]
     except (ValueError, KeyError, TypeError):
@@ -121,5 +121,5 @@ def limited(documents: Iterator[str], limit: int) -> Iterator[str]:
 
 
 def whole(texts: Sequence[str]) -> list[str]:
-    """The texts as UTF-8 can hold them: half a surrogate pair, which JSON can spell, becomes a question mark."""
+    """The texts as UTF-8 can hold them: half of a surrogate pair, which JSON can spell, becomes a question mark."""
     return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]

@@ -1,4 +1,4 @@
-"""Facts in, named checks with a pass, a failure or "does not apply" out."""
+"""Judges the facts of a check: each named check passes, fails or does not apply."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ CLASSES = (
 
 
 def judge_round_trip(domains: Sequence[Domain], fuzz: Fuzz | None) -> CheckVerdict:
-    """No text is lost: it comes back as it was, or as the tokenizer's own normaliser leaves it.
+    """Passes if no text is lost: each comes back as it was, or as the tokenizer's own normaliser leaves it.
 
-    What the base changes as well is not held against the one after. Where a kind of tokenizer cannot do better (words
-    are cut at white space, or characters have no piece and no bytes to fall back to), the verdict does not apply.
+    A change that the base makes as well is not a failure. If a kind of tokenizer cannot do better (words are cut at white
+    space, or characters have no piece and no bytes to fall back to), the verdict does not apply.
     """
     trips = [*(domain.round_trip for domain in domains), *([fuzz.round_trip] if fuzz else [])]
     words = [f"{sum(trip.exact for trip in trips):,} of {sum(trip.texts for trip in trips):,} texts come back exactly"]
@@ -33,7 +33,7 @@ def judge_round_trip(domains: Sequence[Domain], fuzz: Fuzz | None) -> CheckVerdi
 
 
 def judge_agreement(agreements: Sequence[Agreement]) -> CheckVerdict:
-    """All readings of the folder give the same ids and the same text."""
+    """Passes if all readings of the folder give the same ids and the same text."""
     name = "slow equals fast"
     if not agreements:
         return CheckVerdict(name=name, passed=None, words="there is one reading only")
@@ -46,20 +46,20 @@ def judge_agreement(agreements: Sequence[Agreement]) -> CheckVerdict:
 
 
 def judge_reach(new: Reach | None, every: Reach | None) -> CheckVerdict:
-    """Text leads to every new piece; of all pieces, the base's included, the number is stated only."""
+    """Passes if text leads to every new piece; of all pieces, the base's included, the number is only stated."""
     name = "every new piece is reachable"
     if every is None:
         return CheckVerdict(name=name, passed=None, words="what a piece says is not known for this kind")
     rest = f"of all, {every.unreachable:,} of {every.tested:,} are unreachable"
     if new is None or not new.tested:
         return CheckVerdict(name=name, passed=None, words=f"no new pieces; {rest}")
-    skipped = f", {new.skipped:,} that are no whole characters left out" if new.skipped else ""
+    skipped = f", {new.skipped:,} that are not whole characters left out" if new.skipped else ""
     words = f"{new.unreachable:,} of {new.tested:,} new pieces are unreachable{skipped}; {rest}"
     return CheckVerdict(name=name, passed=not new.unreachable, words=words)
 
 
 def judge_ids(before: Reader | None, after: Reader, *, rebuilt: bool) -> CheckVerdict:
-    """Each id of the base means what it meant: same piece, score and type, same merges in front, same rules."""
+    """Passes if each id of the base means the same as before: same piece, score and type, first merges and rules."""
     name = "base ids are unchanged"
     if rebuilt:
         return CheckVerdict(name=name, passed=None, words="the base was rebuilt from this tokenizer; name it with --base")
@@ -79,7 +79,7 @@ def judge_ids(before: Reader | None, after: Reader, *, rebuilt: bool) -> CheckVe
 
 
 def judge_latin(domains: Sequence[Domain]) -> CheckVerdict:
-    """Lines whose letters are all Latin split as before."""
+    """Passes if lines whose letters are all Latin are split as before."""
     name = "English and code are unchanged"
     counted = [d for d in domains if d.identical_latin_lines is not None]
     total = sum(domain.latin_lines for domain in counted)

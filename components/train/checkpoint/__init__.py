@@ -1,1 +1,1 @@
-"""Checkpoints: written, verified, kept, read by any number of ranks, taken over from another training."""
+"""Checkpoints of a training: writing, verifying, keeping and reading them, and taking them over from another training."""

@@ -1,7 +1,7 @@
-"""Fragments of flattened parameters in, one safetensors file a rank out; any range of any parameter back.
+"""Reads and writes a checkpoint's weights and moments: one safetensors file for each rank that writes, read by any rank.
 
-A tensor's name in a file is `<kind>:<first value>:<parameter>`, so a file says by itself what it holds, and the ranks that
-read need not be those that wrote.
+A file holds fragments: ranges of flattened parameters. A tensor's name in it is `<kind>:<first value>:<parameter>`, so each
+file says by itself what it holds, and a checkpoint can be read by another number of ranks than wrote it.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
 
 @dataclass(frozen=True)
 class Fragment:
-    """The values of a flattened parameter from `start` on, of one kind: a weight, or a moment of it."""
+    """The values of a flattened parameter from `start` on, of one kind: its weights, or one of their moments."""
 
     kind: str
     parameter: str
@@ -31,12 +31,12 @@ class Fragment:
 
     @property
     def name(self) -> str:
-        """What the file calls it."""
+        """The tensor's name in the file."""
         return f"{self.kind}:{self.start}:{self.parameter}"
 
 
 def write_fragments(path: Path, fragments: Sequence[Fragment]) -> None:
-    """Writes them in the order given; no copy of them is made, but for those on an accelerator, one at a time."""
+    """Writes the fragments in the order given. Only those on an accelerator are copied, one at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = [
         Content(fragment.name, NAMES[values.dtype], tuple(values.shape), values.nbytes, bytes_of(values))
@@ -47,12 +47,12 @@ def write_fragments(path: Path, fragments: Sequence[Fragment]) -> None:
 
 
 def bytes_of(values: torch.Tensor) -> Iterator[memoryview]:
-    """The tensor's bytes, when they are asked for."""
+    """The tensor's bytes, read only when they are asked for."""
     yield values.detach().cpu().contiguous().view(torch.uint8).numpy().data
 
 
 class FragmentFiles:
-    """Reads from the files of a checkpoint's ranks, however many there were."""
+    """Reads from the files of a checkpoint, however many ranks wrote them."""
 
     def __init__(self, folder: Path) -> None:
         """Reads the files' headers."""
@@ -66,7 +66,7 @@ class FragmentFiles:
             places.sort(key=lambda place: place[0])
 
     def read(self, kind: str, parameter: str, start: int, count: int) -> torch.Tensor:
-        """`count` values from `start` on, in host memory. Raises `CheckpointRefused` where the files do not hold them all."""
+        """`count` values from `start` on, in host memory. Raises `CheckpointRefused` unless the files hold all of them."""
         pieces, position, end = [], start, start + count
         for first, tensor in self._places[kind, parameter]:
             until = min(end, first + tensor.shape[0])
@@ -76,7 +76,7 @@ class FragmentFiles:
         if position < end:
             raise CheckpointRefused(
                 f"{self.folder} holds {position - start:,} of {count:,} values of {parameter} ({kind}) from {start:,} on. "
-                f"It is no checkpoint of this model: remove {self.folder.parent}."
+                f"It is not a checkpoint of this model: remove {self.folder.parent}."
             )
         return torch.cat(pieces)
 

@@ -1,4 +1,4 @@
-"""An engine in, whole checkpoints on the disk out, and back: all ranks write, rank 0 puts the result under its name."""
+"""Saves and loads checkpoints: every rank writes its part, then rank 0 renames the whole checkpoint to its final name."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint after `step` updates will hold of this rank."""
+    """One rank's part of the checkpoint after `step` updates."""
 
     step: int
     probe_loss: float
@@ -35,8 +35,8 @@ class Snapshot:
 class Saver:
     """Writes the checkpoints of one request, at most one at a time, and removes those that are not to be kept.
 
-    Where the site has `asynchronous_checkpoints`, training waits for a copy of the state in memory alone; a thread writes it,
-    and talks to the other ranks' threads through a process group of its own, so that it never waits for a training step.
+    If the site has `asynchronous_checkpoints`, training waits only until the state has been copied in memory. A thread writes
+    the copy. The threads of all ranks have a process group of their own, so that they never wait for a training step.
     """
 
     def __init__(self, request: TrainingRequest, engine: Any, probe: LossProbe) -> None:
@@ -51,7 +51,7 @@ class Saver:
         self._pending: Future[None] | None = None
 
     def load(self, checkpoint: Path) -> list[Line]:
-        """Restores the engine; returns the metrics so far. Raises `CheckpointRefused` where the loss is another than before."""
+        """Restores the engine and returns the metrics so far. Raises `CheckpointRefused` if the loss is not as before."""
         manifest = store.read_manifest(checkpoint)
         assert manifest is not None, f"{checkpoint} was whole a moment ago"
         restore(self.engine, FragmentFiles(checkpoint / store.STATE), manifest.step)
@@ -60,9 +60,9 @@ class Saver:
         return read_lines(checkpoint / "metrics.jsonl")
 
     def save(self, step: int, lines: Sequence[Line]) -> None:
-        """Writes the checkpoint after `step` updates, unless it is there already; all ranks take part.
+        """Writes the checkpoint after `step` updates, unless it exists already; all ranks take part.
 
-        Raises `ResourceError` where this one, or the one before in the background, could not be written.
+        Raises `ResourceError` if this checkpoint, or the one before it in the background, could not be written.
         """
         if step == self.saved:
             return
@@ -75,20 +75,20 @@ class Saver:
             self._write(snapshot)
 
     def snapshot(self, step: int, lines: Sequence[Line]) -> Snapshot:
-        """The state after `step` updates: a copy in memory where it is written in the background; all ranks take part."""
+        """The state after `step` updates: a copy of it if it is written in the background. All ranks take part."""
         fragments = fragments_of(self.engine)
         if self.request.asynchronous_checkpoints:
             fragments = self._staging.hold(fragments)
         return Snapshot(step, self.probe.loss(), list(lines), fragments)
 
     def wait(self) -> None:
-        """Returns when no checkpoint is being written. Raises `ResourceError` where it could not be."""
+        """Waits until no checkpoint is being written. Raises `ResourceError` if the last one could not be written."""
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
 
     def _write(self, snapshot: Snapshot) -> None:
-        """One checkpoint, from its temporary name to its own."""
+        """Writes one checkpoint under a temporary name and renames it when it is whole."""
         saving = store.saving_path(self.folder, snapshot.step)
         self._together(saving, lambda: self._begin(saving, snapshot))
         shares = self._together(saving, lambda: self._write_own(saving, snapshot))
@@ -96,21 +96,21 @@ class Saver:
         self._together(saving, lambda: self._finish(saving, snapshot, files))
 
     def _begin(self, saving: Path, snapshot: Snapshot) -> None:
-        """Rank 0 makes the folder."""
+        """Makes the folder, on rank 0."""
         if self.rank == 0:
             shutil.rmtree(saving, ignore_errors=True)
             saving.mkdir(parents=True)
             write_lines(saving / "metrics.jsonl", snapshot.lines)
 
     def _write_own(self, saving: Path, snapshot: Snapshot) -> dict[str, FileFacts]:
-        """Writes this rank's file; returns the facts of what it wrote."""
+        """Writes this rank's files; returns the facts of each."""
         name = f"{store.STATE}/rank-{self.rank:05d}.safetensors"
         write_fragments(saving / name, snapshot.fragments)
         names = [name, "metrics.jsonl"] if self.rank == 0 else [name]
         return {name: store.facts_of(saving / name) for name in names}
 
     def _finish(self, saving: Path, snapshot: Snapshot, files: dict[str, FileFacts]) -> None:
-        """Rank 0 puts it under its name."""
+        """Writes the manifest, renames the checkpoint and removes old ones, on rank 0."""
         if self.rank == 0:
             manifest = CheckpointManifest(
                 fingerprint=self.request.fingerprint,
@@ -124,7 +124,7 @@ class Saver:
             store.prune(self.folder, self.request.training.keep_checkpoints)
 
     def _together(self, saving: Path, work: Callable[[], T]) -> list[T]:
-        """Works on every rank; returns all results when all are done. Raises `ResourceError` on all where it failed on one."""
+        """Works on every rank and returns all results. Raises `ResourceError` on all ranks if the work failed on one."""
         mine: T | None = None
         problem = ""
         try:
@@ -136,6 +136,6 @@ class Saver:
         if problems := [problem for _, problem in results if problem]:
             raise ResourceError(
                 f"the checkpoint {saving} could not be written: {'; '.join(problems)}. Make room there, or set MARTLET_HOME to "
-                "a folder on a larger disk, and run the same command again: it goes on from the last whole checkpoint."
+                "a folder on a larger disk, and run the same command again: it resumes from the last whole checkpoint."
             )
         return [result for result, _ in results]

@@ -1,4 +1,4 @@
-"""A training's scratch folder in, where training goes on out: rank 0 looks, all ranks are told the same."""
+"""Finds the checkpoint that a training resumes from: rank 0 looks for it and tells all ranks."""
 
 import shutil
 import sys
@@ -17,10 +17,10 @@ from components.train.request import TrainingRequest
 
 @dataclass(frozen=True)
 class Start:
-    """Where training goes on."""
+    """The point from which training resumes."""
 
     checkpoint: Path | None
-    """None: at the beginning."""
+    """None: training starts from the beginning."""
     step: int
     """Updates made so far."""
 
@@ -29,7 +29,7 @@ BEGINNING = Start(None, 0)
 
 
 def find_start(request: TrainingRequest) -> Start:
-    """The newest whole checkpoint; all ranks take part. Raises `CheckpointRefused` on all where it is another training's."""
+    """The newest whole checkpoint. Raises `CheckpointRefused` on all ranks if it is another training's; all take part."""
     told: list[Any] = [None]
     if dist.get_rank() == 0:
         try:
@@ -46,7 +46,7 @@ def find_start(request: TrainingRequest) -> Start:
 
 
 def look(request: TrainingRequest) -> Start:
-    """Clears what a crash left half-written, reads the newest checkpoint once, and says what is gone on from."""
+    """Removes what a crash left half-written, reads the newest checkpoint once, and says what training resumes from."""
     folder = request.scratch / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob(".saving-*"):
@@ -58,11 +58,11 @@ def look(request: TrainingRequest) -> Start:
     path, manifest = found
     now, before = dist.get_world_size(), manifest.processes
     elsewhere = f" (written by {before} processes, read by {now})" if now != before else ""
-    say(f"going on from {path.name}, {manifest.step:,} of {request.training.steps:,} steps are done{elsewhere}")
+    say(f"resuming from {path.name}, {manifest.step:,} of {request.training.steps:,} steps are done{elsewhere}")
     return Start(path, manifest.step)
 
 
 def say(text: str) -> None:
-    """Prints one line at once: standard output is what the stage's reader sees."""
+    """Prints one line without delay: whoever runs the stage sees its standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -1,8 +1,8 @@
-"""An engine in, the fragments of its state that this rank owns out; and fragments back into an engine of any size.
+"""Takes the state that a rank owns out of a DeepSpeed engine as fragments, and puts fragments back into an engine of any size.
 
-What is kept is what an update changes: the weights in the precision that Adam works in, and both moments. The weights that
-the model computes with are these, rounded. Only this module knows where DeepSpeed 0.19 keeps them: `_hp_mapping` for ZeRO-1
-and 2 (and its bf16 optimizer), `grad_position` for ZeRO-3.
+The state is what an update changes: the weights in the precision that Adam works in, and both moments. The weights that the
+model computes with are those weights, rounded. Only this module knows where DeepSpeed 0.19 keeps the state: `_hp_mapping` for
+ZeRO-1 and 2 (and its bf16 optimizer), `grad_position` for ZeRO-3.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from components.train.checkpoint.fragments import Fragment, FragmentFiles
 
 WEIGHT = "weight"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""As torch's AdamW names them."""
+"""The moments, as torch's AdamW names them."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class RankSlice:
     start: int
     count: int
     flat: torch.Tensor
-    """What Adam updates: many parameters' shares, end to end."""
+    """The tensor that Adam updates: the slices of many parameters, end to end."""
     offset: int
-    """Where this share begins in it."""
+    """Where this slice begins in `flat`."""
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
-        """The share of `flat`, or of a moment of it; a view."""
+        """The slice of `flat`, or of one of its moments; a view."""
         return values.detach().narrow(0, self.offset, self.count)
 
 
 def shares_of(engine: Any) -> list[RankSlice]:
-    """The shares of this rank, in the order of the model's parameters; over all ranks, every value once."""
+    """The slices of this rank, in the order of the model's parameters. Over all ranks, every value occurs once."""
     pairs = engine.module.named_parameters()
     place = sharded_share if engine.zero_optimization_partition_weights() else replicated_share
     shares = (place(engine.optimizer, name, parameter) for name, parameter in pairs)
@@ -45,7 +45,7 @@ def shares_of(engine: Any) -> list[RankSlice]:
 
 
 def replicated_share(optimizer: Any, name: str, parameter: Any) -> RankSlice | None:
-    """ZeRO-1 and 2: a range of all parameters end to end."""
+    """With ZeRO-1 and 2, a rank has one range of all parameters laid end to end."""
     mapping = parameter._hp_mapping
     if mapping is None:
         return None
@@ -55,7 +55,7 @@ def replicated_share(optimizer: Any, name: str, parameter: Any) -> RankSlice | N
 
 
 def sharded_share(optimizer: Any, name: str, parameter: Any) -> RankSlice:
-    """ZeRO-3: one of equal ranges of each parameter, the last ones shorter or empty."""
+    """With ZeRO-3, each rank has one of equal ranges of every parameter; the last ones are shorter or empty."""
     group, offset, size = optimizer.grad_position[optimizer.get_param_id(parameter)]
     start = dist.get_rank() * size
     count = min(size, parameter.ds_numel - start)
@@ -63,7 +63,7 @@ def sharded_share(optimizer: Any, name: str, parameter: Any) -> RankSlice:
 
 
 def fragments_of(engine: Any) -> list[Fragment]:
-    """Weights and moments of this rank's shares, after at least one update; views, which the next update changes."""
+    """Weights and moments of this rank's slices, after at least one update. They are views: the next update changes them."""
     state, shares = engine.optimizer.optimizer.state, shares_of(engine)
     weights = [Fragment(WEIGHT, share.parameter, share.start, share.of(share.flat)) for share in shares]
     moments = [
@@ -75,7 +75,7 @@ def fragments_of(engine: Any) -> list[Fragment]:
 
 
 def restore(engine: Any, files: FragmentFiles, updates: int) -> None:
-    """Puts the state after so many updates into a new engine; all ranks take part. Raises `CheckpointRefused`."""
+    """Puts the state after that many updates into a new engine; all ranks take part. Raises `CheckpointRefused`."""
     optimizer, sharded = engine.optimizer, engine.zero_optimization_partition_weights()
     if sharded:
         optimizer.checkpoint_event_prologue()
@@ -95,7 +95,7 @@ def restore(engine: Any, files: FragmentFiles, updates: int) -> None:
 
 
 def begin_moments(adam: torch.optim.Optimizer, shares: Sequence[RankSlice], updates: int) -> None:
-    """Moments of zero, which is what the padding between shares has, and the updates that bias correction goes by."""
+    """Sets the moments to zero, as the padding between slices has them, and the number of updates for bias correction."""
     for flat in {id(share.flat): share.flat for share in shares}.values():
         on_device = adam.defaults["capturable"] or adam.defaults["fused"]
         step = torch.tensor(float(updates), device=flat.device if on_device else "cpu")
@@ -103,7 +103,7 @@ def begin_moments(adam: torch.optim.Optimizer, shares: Sequence[RankSlice], upda
 
 
 class Staging:
-    """Host memory for one copy of a rank's fragments, kept for the next checkpoint: new pages cost more than copying."""
+    """Host memory for one copy of a rank's fragments, reused by each checkpoint: new pages cost more than copying."""
 
     def __init__(self) -> None:
         self._room: list[torch.Tensor] = []

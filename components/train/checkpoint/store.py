@@ -1,8 +1,8 @@
-"""A folder of checkpoints in, the newest whole one out; a checkpoint appears under its name only when it is whole.
+"""The folder of a training's checkpoints: which are kept, which is the newest whole one, and whether it has been damaged.
 
-A checkpoint `step-00000040` holds the state (`state/`, a file of each rank that wrote it, as laid out by
-`components.train.checkpoint.fragments`), the metrics so far, and `manifest.json`: which computation it belongs to, how many
-processes wrote it, and each file's digest. Any number of processes can go on from it.
+A checkpoint appears under its name only when it is whole. `step-00000040` holds the state (`state/`, a file of each rank that
+wrote it, as laid out by `components.train.checkpoint.fragments`), the metrics so far, and `manifest.json`: which computation
+it belongs to, how many processes wrote it, and each file's digest. Any number of processes can resume from it.
 """
 
 import os
@@ -20,27 +20,27 @@ from components.formats.files import write_json
 from components.train.parameters import CheckpointRetention
 
 STATE = "state"
-"""The folder in a checkpoint with a file a rank."""
+"""The folder in a checkpoint that holds one file for each rank."""
 
 
 class FileFacts(Fields):
-    """Length in bytes, and SHA-256."""
+    """A file's length in bytes and its SHA-256."""
 
     bytes: int
     sha256: str
 
 
 class CheckpointManifest(Fields):
-    """What a checkpoint is."""
+    """What a checkpoint says of itself in `manifest.json`."""
 
     fingerprint: str
     step: int
-    """Updates made: training goes on with this step."""
+    """Updates made: training resumes with this step."""
     processes: int
     probe_loss: float
-    """Loss on the first tokens of the data, in nats: a model that is put together again must have the same."""
+    """Loss on the first tokens of the data, in nats: a restored model must have the same."""
     bits_per_byte: float | None
-    """Of held-out text, the mean over its languages; None where none was measured after this update."""
+    """Of held-out text, the mean over its languages; None if it was not measured after this update."""
     files: dict[str, FileFacts]
 
 
@@ -50,7 +50,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def saving_path(folder: Path, step: int) -> Path:
-    """Where it is written before it is whole."""
+    """Where the checkpoint is written before it is whole."""
     return folder / f".saving-{step:08d}"
 
 
@@ -62,7 +62,7 @@ def facts_of(path: Path) -> FileFacts:
 
 
 def commit(saving: Path, final: Path, manifest: CheckpointManifest) -> None:
-    """Puts a written checkpoint under its name: after a crash it is there and whole, or not there."""
+    """Renames a written checkpoint to its final name: after a crash it is either whole or absent."""
     write_json(saving / "manifest.json", manifest.model_dump(mode="json"))
     for folder in [saving, *(path for path in saving.rglob("*") if path.is_dir())]:
         sync_folder(folder)
@@ -90,7 +90,7 @@ def prune(folder: Path, keep: CheckpointRetention) -> None:
 
 
 def best_of(paths: Sequence[Path]) -> Path | None:
-    """The checkpoint with the lowest bits per byte of held-out text, of two equals the earlier; None where none has any."""
+    """The checkpoint with the lowest bits per byte of held-out text, the earlier of two equals; None if none states any."""
     stated = [(manifest.bits_per_byte, path) for path in paths if (manifest := read_manifest(path))]
     return min(((bits, path) for bits, path in stated if bits is not None), default=(None, None))[1]
 
@@ -98,7 +98,7 @@ def best_of(paths: Sequence[Path]) -> Path | None:
 def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], None]) -> tuple[Path, CheckpointManifest] | None:
     """The newest whole checkpoint and its manifest; `say` names every damaged one that is passed over.
 
-    Reads each file of it, `workers` at a time. Raises `CheckpointRefused` where it belongs to another computation.
+    Reads each of its files, `workers` at a time. Raises `CheckpointRefused` if it belongs to another computation.
     """
     for path in sorted(folder.glob("step-*"), reverse=True):
         manifest = read_manifest(path)
@@ -112,7 +112,7 @@ def newest(folder: Path, fingerprint: str, workers: int, say: Callable[[str], No
 
 
 def read_manifest(path: Path) -> CheckpointManifest | None:
-    """A checkpoint's manifest, or None where it cannot be read as one."""
+    """A checkpoint's manifest, or None if it cannot be read."""
     try:
         return CheckpointManifest.model_validate_json((path / "manifest.json").read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -120,14 +120,14 @@ def read_manifest(path: Path) -> CheckpointManifest | None:
 
 
 def damage_of(path: Path, files: Mapping[str, FileFacts], workers: int) -> str:
-    """What is wrong with the first file that is not as the manifest says; "" where all are."""
+    """What is wrong with the first file that is not as the manifest says; "" if all files are."""
     with ThreadPoolExecutor(workers) as pool:
         damages = pool.map(lambda name: damage_of_file(path, name, files[name]), files)
         return next((damage for damage in damages if damage), "")
 
 
 def damage_of_file(path: Path, name: str, facts: FileFacts) -> str:
-    """What is wrong with one file, or ""."""
+    """What is wrong with one file; "" if nothing is."""
     file = path / name
     if not file.exists():
         return f"{name} is missing"
@@ -139,7 +139,7 @@ def damage_of_file(path: Path, name: str, facts: FileFacts) -> str:
 
 
 def refuse_foreign_in(folder: Path, fingerprint: str) -> None:
-    """Raises `CheckpointRefused` where the newest checkpoint that can be read as one is of another computation."""
+    """Raises `CheckpointRefused` if the newest checkpoint with a readable manifest is of another computation."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         if manifest := read_manifest(path):
             refuse_foreign(path, manifest, fingerprint)

@@ -1,8 +1,8 @@
-"""Trainings that differ in `skip_batches` alone in, the newest checkpoint from before the two part out, under this one's name.
+"""Warm start: a training takes over the newest usable checkpoint of a training that differs in `skip_batches` alone.
 
-Up to the first update that they make with different batches they are one computation: what the other one saved there is what
-this one would have saved. Its files are shared, not copied, and its own training is not touched: it may be going on, or be
-removed, while this one looks.
+Up to the first update that they make with different batches, the two are one computation: a checkpoint that the other one
+saved before it is what this one would have saved. Its files are shared, not copied, and the other training is not touched: it
+may be running, or be removed, while this one looks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +18,9 @@ from components.train.request import TrainingRequest
 
 
 def warm_start(request: TrainingRequest, folders: Sequence[Path], say: Callable[[str], None]) -> None:
-    """Takes a checkpoint of one of the scratch folders over, unless this training has one of its own; says which, or why none.
+    """Takes over a checkpoint from one of the scratch folders, unless this training has its own; says which, or why none.
 
-    `folders` are of trainings with the same data and parameters but for `skip_batches`: who calls answers for that.
+    `folders` are of trainings with the same data and the same parameters except `skip_batches`: the caller ensures that.
     """
     own = request.scratch / "checkpoints"
     if any(own.glob("step-*")):
@@ -29,7 +29,7 @@ def warm_start(request: TrainingRequest, folders: Sequence[Path], say: Callable[
     candidates = [candidate for folder in folders if (candidate := read_request(folder))]
     for _, path, candidate in sorted(shared_checkpoints(request, candidates), key=lambda found: found[0], reverse=True):
         if take_over(path, candidate, request, say):
-            say(f"going on from {path.name} of {described(request, candidate)}")
+            say(f"resuming from {path.name} of {described(request, candidate)}")
             return
     for candidate in candidates:
         saved = ", ".join(path.name for path in sorted((candidate.scratch / "checkpoints").glob("step-*"))) or "none"
@@ -38,7 +38,7 @@ def warm_start(request: TrainingRequest, folders: Sequence[Path], say: Callable[
 
 
 def read_request(folder: Path) -> TrainingRequest | None:
-    """What a scratch folder's training was asked; None where it is gone, or was asked by another version of this program."""
+    """The request of a scratch folder's training; None if it is gone, or was written by another version of this program."""
     try:
         candidate = TrainingRequest.model_validate_json((folder / "request.json").read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -49,7 +49,7 @@ def read_request(folder: Path) -> TrainingRequest | None:
 def shared_checkpoints(
     request: TrainingRequest, candidates: Sequence[TrainingRequest]
 ) -> Iterator[tuple[int, Path, TrainingRequest]]:
-    """The steps and folders of every checkpoint that a candidate made before it parts from this training."""
+    """Step, folder and training of every checkpoint that a candidate made before it parts from this training."""
     for candidate in candidates:
         end = parting(request, candidate)
         for path in (candidate.scratch / "checkpoints").glob("step-*"):
@@ -58,17 +58,17 @@ def shared_checkpoints(
 
 
 def parting(one: TrainingRequest, other: TrainingRequest) -> int:
-    """The first update that the two make with different batches; the number of all where there is none."""
+    """The first update that the two make with different batches; the number of steps if there is none."""
     return first_difference(one.training.steps, one.training.skip_batches, other.training.skip_batches)
 
 
 def first_difference(steps: int, one: Skipped, other: Skipped) -> int:
-    """The first update, of so many, whose batch is another where other batches are skipped; `steps` where none is."""
+    """The first of `steps` updates that has a different batch under the other list of skipped ones; `steps` if none has."""
     return next((step for step in range(steps) if batch_at(step, one) != batch_at(step, other)), steps)
 
 
 def take_over(path: Path, candidate: TrainingRequest, request: TrainingRequest, say: Callable[[str], None]) -> bool:
-    """Puts a candidate's checkpoint under its name in this training's folder; False where it is damaged (said) or gone."""
+    """Links a candidate's checkpoint into this training's folder; False if it is gone, or damaged, which is said."""
     manifest = store.read_manifest(path)
     if manifest is None or manifest.fingerprint != candidate.fingerprint:
         return False
@@ -96,6 +96,6 @@ def described(request: TrainingRequest, candidate: TrainingRequest) -> str:
 
 
 def read_warm_start(scratch: Path) -> WarmStart | None:
-    """Which other training's checkpoint a training went on from; None where it began at the beginning."""
+    """The checkpoint of another training that a training started from; None if it started from the beginning."""
     path = scratch / WARM_START
     return WarmStart.model_validate_json(path.read_bytes()) if path.exists() else None

@@ -1,1 +1,1 @@
-"""One rank of a training: the model, the batches, the updates and what they measure."""
+"""One rank of a training: its model, its batches, its updates and its measurements."""

@@ -1,4 +1,4 @@
-"""A model in, a DeepSpeed engine out."""
+"""Builds the DeepSpeed engine around a model: its configuration, optimizer and sharding."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from components.train.process_group import device
 from components.train.request import Kernels
 
 BUCKET_ELEMENTS = {"cpu": 2_000_000, "cuda": 500_000_000}
-"""DeepSpeed's default is 5e8; on a CPU such buckets made steps ten times slower where torch fills new memory."""
+"""DeepSpeed's default is 5e8; on a CPU such buckets made steps ten times slower when torch fills new memory."""
 
 
 def deepspeed_config(training: TrainingParameters, plan: BatchPlan) -> dict[str, Any]:
-    """The training as DeepSpeed's JSON. The optimizer, its rates and the loss are ours."""
+    """DeepSpeed's configuration for the training. The optimizer, its learning rates and the loss are our own."""
     bucket, pure = BUCKET_ELEMENTS[device().type], training.precision == "pure_bf16"
     return {
         "train_batch_size": plan.global_batch_size,
@@ -27,7 +27,7 @@ def deepspeed_config(training: TrainingParameters, plan: BatchPlan) -> dict[str,
         "steps_per_print": 10**9,
         "bf16": {
             "enabled": training.precision != "fp32",
-            "check_grad_overflow": False,  # a norm that is no number ends the run, in any precision
+            "check_grad_overflow": False,  # a norm that is not a number ends the run, in any precision
             "bf16_master_weights_and_grads": pure,
             "bf16_optimizer_states": pure,
         },
@@ -36,7 +36,7 @@ def deepspeed_config(training: TrainingParameters, plan: BatchPlan) -> dict[str,
         "zero_optimization": {
             "stage": training.zero_stage,
             "overlap_comm": False,
-            "contiguous_gradients": device().type == "cuda",  # against fragmented memory; on a CPU one copy too many
+            "contiguous_gradients": device().type == "cuda",  # keeps memory unfragmented; on a CPU it is only a copy more
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
             "stage3_prefetch_bucket_size": bucket // 10,
@@ -48,10 +48,10 @@ def deepspeed_config(training: TrainingParameters, plan: BatchPlan) -> dict[str,
 
 @contextmanager
 def sharded_construction(training: TrainingParameters, plan: BatchPlan) -> Iterator[None]:
-    """With ZeRO-3, a model read from a folder within the block is sharded as it is read: no rank ever holds it whole.
+    """With ZeRO-3, a model that is read from a folder in this block is sharded while it is read: no rank ever holds it whole.
 
-    A model drawn from the seed is built whole, so that its weights are the same at every ZeRO stage. This is
-    transformers' way; `deepspeed.zero.Init` around a model class leaves wrong or uninitialised weights.
+    A model drawn from the seed is built whole, so that its weights are the same at every ZeRO stage. Sharding is done
+    transformers' way: `deepspeed.zero.Init` around a model class leaves wrong or uninitialised weights.
     """
     kept = None
     if training.zero_stage == 3 and training.architecture is None:
@@ -63,11 +63,11 @@ def sharded_construction(training: TrainingParameters, plan: BatchPlan) -> Itera
 
 
 def parameter_groups(model: torch.nn.Module, training: TrainingParameters) -> list[dict[str, Any]]:
-    """The parameters that weight decay pulls at, and (for `decay: matrices`) those that it leaves alone: norms."""
+    """The parameters that weight decay applies to and, with `decay: matrices`, those that it does not apply to: norms."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if training.decay == "all":
         return [{"params": parameters, "weight_decay": training.weight_decay}]
-    # ZeRO-3 leaves empty shards behind; ds_shape is the whole parameter's
+    # with ZeRO-3 the parameters are empty shards; ds_shape is the shape of the whole parameter
     matrices = [len(getattr(parameter, "ds_shape", parameter.shape)) >= 2 for parameter in parameters]
     pairs = list(zip(parameters, matrices, strict=True))
     return [
@@ -80,7 +80,7 @@ def build_engine(model: torch.nn.Module, training: TrainingParameters, plan: Bat
     """The engine, with a plain torch AdamW: DeepSpeed's own would be compiled at first use."""
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training), lr=training.learning_rate, betas=training.adam_betas, eps=training.adam_epsilon,
-        # in pure_bf16 every intermediate is rounded, as in Swallow's; the fused kernel would compute an update in fp32
+        # in pure_bf16 every intermediate is rounded, as in Swallow's training; the fused kernel would compute in fp32
         fused=training.precision != "pure_bf16",
     )  # fmt: skip
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=deepspeed_config(training, plan))

@@ -1,4 +1,4 @@
-"""A site's kernels in, a refusal out where this machine lacks what they need."""
+"""Checks that this machine has what the site's kernels need."""
 
 import os
 import shutil
@@ -29,5 +29,5 @@ def check_kernels(kernels: Kernels, *, cuda: bool) -> None:
 
 
 def has(package: str) -> bool:
-    """True where it is installed; it is not imported."""
+    """Whether the package is installed; it is not imported."""
     return find_spec(package) is not None

@@ -1,4 +1,4 @@
-"""An engine and a micro-batch of tokens in, what is minimised out: the one place where labels are shifted."""
+"""Computes what a training minimises, from an engine and a micro-batch of tokens: the one place where labels are shifted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from components.train.loop.router import balance_of, expert_load
 from components.train.parameters import TrainingParameters
 
 UNCOUNTED = -100
-"""The target that no loss is taken of."""
+"""The target of positions that do not count in the loss."""
 
 
 class Objective:
@@ -24,7 +24,7 @@ class Objective:
         self.choices = config.num_experts_per_tok if self.experts else 0
 
     def targets(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(micro-batch, sequence + 1) tokens in, (micro-batch, sequence) targets out, `UNCOUNTED` where masked."""
+        """The (micro-batch, sequence) targets of (micro-batch, sequence + 1) tokens; masked ones are `UNCOUNTED`."""
         if self.training.loss_after_eos:
             return tokens[:, 1:]
         return tokens[:, 1:].masked_fill(tokens[:, :-1] == self.eos, UNCOUNTED)
@@ -32,7 +32,7 @@ class Objective:
     def mean_targets(self, batches: Sequence[torch.Tensor]) -> float:
         """Counted targets of a micro-batch of this step, on average over all micro-batches of all ranks.
 
-        With it as every micro-batch's divisor, the global batch's mean is over its targets, however they are spread.
+        Every micro-batch is divided by it, so that the global batch's mean is over its targets, however they are spread.
         """
         if self.training.loss_after_eos:
             return float(batches[0][:, 1:].numel())
@@ -41,7 +41,7 @@ class Objective:
         return int(count) / (len(batches) * dist.get_world_size())
 
     def inputs(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the model is given of (micro-batch, sequence + 1) tokens; no labels, which it would shift once more."""
+        """The model's inputs from (micro-batch, sequence + 1) tokens; without labels, which it would shift once more."""
         inputs = {"input_ids": tokens[:, :-1]}
         if self.training.attention == "within_documents":
             inputs["position_ids"] = positions(inputs["input_ids"], self.eos)
@@ -58,7 +58,7 @@ class Objective:
 def positions(tokens: torch.Tensor, eos: int) -> torch.Tensor:
     """The place of each token in its document: 0 at a sample's start and after each EOS.
 
-    transformers masks what lies in different documents wherever positions begin anew (`find_packed_sequence_indices`), and
+    Wherever positions begin at 0 again, transformers lets no token see an earlier document (`find_packed_sequence_indices`);
     FlashAttention takes the documents' lengths from them.
     """
     places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
@@ -70,12 +70,12 @@ def positions(tokens: torch.Tensor, eos: int) -> torch.Tensor:
 def losses_of(
     engine: Any, tokens: torch.Tensor, objective: Objective, mean_targets: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What is minimised of (micro-batch, sequence + 1) tokens, facts for `Objective.curves`, and each sample's loss.
+    """What is minimised for (micro-batch, sequence + 1) tokens, facts for `Objective.curves`, and each sample's loss.
 
-    Losses are in nats, in fp32. Of the samples, (micro-batch, 2): the sum of the losses and the counted targets.
-    The facts, in fp64: cross-entropy, mean of logsumexp² (0 where it is not asked for), the router's load-balancing loss
-    (0 for a dense model), and the experts' load. `mean_targets` is as `Objective.mean_targets` gives it. Neither accumulation
-    nor ranks divide anything here: DeepSpeed does that, once, in `backward`.
+    Losses are in nats, in fp32. Each sample's loss, (micro-batch, 2): the sum of its losses and its counted targets.
+    The facts, in fp64: cross-entropy, mean of logsumexp² (0 if `z_loss` is null), the router's load-balancing loss
+    (0 for a dense model), and the experts' load. `mean_targets` is as `Objective.mean_targets` gives it. Nothing is divided
+    here by the accumulation steps or the ranks: DeepSpeed does that, once, in `backward`.
     """
     training, sparse = objective.training, objective.experts is not None
     router = {"output_router_logits": True} if sparse else {}

@@ -1,4 +1,4 @@
-"""A shape or a model folder in, a transformers model out."""
+"""Builds the transformers model that is trained: from a model folder, or from a shape with random weights."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from components.train.request import Kernels
 
 RMS_NORM_EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02
-"""Both as Mistral-7B-v0.1 and Mixtral-8x7B-v0.1 have them; transformers' own default epsilon is another."""
+"""Both are those of Mistral-7B-v0.1 and Mixtral-8x7B-v0.1; the default epsilon of transformers differs."""
 
 
 def build_config(training: TrainingParameters, model: Path, index: TokenIndex) -> Any:
@@ -53,9 +53,9 @@ def config_of(shape: Architecture, maximum_positions: int, index: TokenIndex) ->
 
 
 def build_model(training: TrainingParameters, model: Path, config: Any, kernels: Kernels) -> torch.nn.Module:
-    """The model, the same on every rank: read from the folder, or drawn from the seed (also the same at any stage).
+    """The model, the same on every rank: read from the folder, or drawn from the seed (the same at any ZeRO stage).
 
-    Raises `InputError` where the machine lacks what the site's kernels need.
+    Raises `InputError` if this machine lacks what the site's kernels need.
     """
     check_kernels(kernels, cuda=torch.cuda.is_available())
     how = {
@@ -79,7 +79,7 @@ def build_model(training: TrainingParameters, model: Path, config: Any, kernels:
 def fuse(network: Any) -> None:
     """Puts Liger's kernels in place of norms, rotary positions and gated layers.
 
-    Its fused cross-entropy stays out: it shifts labels itself, and knows no masked target of ours.
+    Liger's fused cross-entropy is not used: it shifts labels itself, and does not know our masked targets.
     """
     from liger_kernel.transformers import _apply_liger_kernel_to_instance
 

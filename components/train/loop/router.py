@@ -1,4 +1,4 @@
-"""Router logits in, how evenly a sparse model's experts are used out."""
+"""Measures how evenly a sparse model's experts are used, from its router logits."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ def expert_load(router_logits: Sequence[torch.Tensor], choices: int) -> torch.Te
 
 
 def balance_of(load: torch.Tensor) -> dict[str, float]:
-    """A step's load, (layers, experts), as curves. Relative to an even spread: all are 1 where every expert gets the same.
+    """Curves of a step's load, (layers, experts), relative to an even spread: all are 1 if every expert gets the same.
 
-    `expert_load_max` and `_min` are of single experts in single layers, where a collapse begins; `router_entropy` is the
-    layers' mean, and `expert_load/n` is expert n's over all layers.
+    `expert_load_max` and `_min` are of single experts in single layers, where a collapse begins; `router_entropy` is the mean
+    over the layers, and `expert_load/n` is the mean load of expert n over all layers.
     """
     share = load / load.sum(dim=1, keepdim=True)
     relative = share * load.shape[1]

@@ -1,4 +1,4 @@
-"""Losses in, one after the other; a smoothed loss and the spikes out. The same losses give the same, after a resume too."""
+"""Smooths the loss of a training and finds its spikes; the same losses give the same result, after a resume too."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,33 +8,33 @@ from components.data.batches import Skipped
 from components.train.metrics import Line
 
 SMOOTHING = 0.98
-"""Of the exponential moving average, corrected for its start from nothing: about the last 50 steps count."""
+"""The factor of the exponential moving average, which is corrected for its start at 0: about the last 50 steps count."""
 NEAR = 16
-"""A loss is compared with the median of so many before it, which follows the curve as it falls and bears with spikes."""
+"""A loss is compared with the median of this many losses before it: that follows a falling curve and ignores single spikes."""
 WINDOW = 128
-"""How far it may stand above that is learnt from so many losses before it."""
+"""How far a loss usually stands above that median is learnt from this many losses before it."""
 FEWEST = 32
-"""With fewer than these, nothing is called a spike."""
+"""With fewer losses than this, nothing is called a spike."""
 THRESHOLD = 6.0
-"""Robust standard deviations above what is usual."""
+"""A spike stands more than this many robust standard deviations above what is usual."""
 TO_DEVIATION = 1.4826
 """The median distance from the median, times this, is the standard deviation of a normal distribution."""
 FLOOR = 0.005
-"""The deviation counts as at least this share of the loss: losses that hardly vary have no spikes in their noise."""
+"""The deviation counts as at least this share of the loss, so that the noise of losses that hardly vary is not a spike."""
 
 
 @dataclass(frozen=True)
 class LossObservation:
-    """What one loss looks like after those before it."""
+    """How one loss compares with the losses before it."""
 
     smoothed: float
     """In nats, as the losses are."""
     deviations: float | None
-    """How far the loss stands above what is usual, in robust deviations; None: too few losses came before."""
+    """How far the loss stands above what is usual, in robust deviations; None if too few losses came before."""
 
     @property
     def spike(self) -> bool:
-        """Whether it stands out."""
+        """Whether the loss is a spike."""
         return self.deviations is not None and self.deviations > THRESHOLD
 
 
@@ -45,7 +45,7 @@ class LossWatch:
         self.global_batch_size, self.skipped = global_batch_size, skipped
         self.near: deque[float] = deque(maxlen=NEAR)
         self.rises: deque[float] = deque(maxlen=WINDOW)
-        """Each loss less the median of those near before it."""
+        """Each loss minus the median of those shortly before it."""
         self.average, self.missing = 0.0, 1.0
 
     def see(self, loss: float) -> LossObservation:
@@ -61,7 +61,7 @@ class LossWatch:
         return LossObservation(self.average / (1 - self.missing), deviations)
 
     def deviations(self, rise: float, least: float) -> float | None:
-        """How far a rise stands above the usual one; a deviation is at least `least`."""
+        """How many deviations a rise stands above the usual one; a deviation is at least `least`."""
         if len(self.rises) < FEWEST:
             return None
         usual = median(self.rises)
@@ -69,7 +69,7 @@ class LossWatch:
         return (rise - usual) / spread if spread else 0.0
 
     def judge(self, line: Line) -> str | None:
-        """Adds `smoothed_loss` to a step's line, and `spike` where it is one: then returns what to say of it."""
+        """Adds `smoothed_loss` to a step's line. If the loss is a spike, adds `spike` and returns what to say of it."""
         seen = self.see(line["loss"])
         line["smoothed_loss"] = seen.smoothed
         if not seen.spike:
@@ -78,7 +78,7 @@ class LossWatch:
         return self.words(line, seen)
 
     def words(self, line: Line, seen: LossObservation) -> str:
-        """Where a spike is, what its text is, and the parameter that leaves its batch out."""
+        """Says where a spike is, which text it comes from, and how to leave that batch out."""
         batch, step = line["batch"], line["step"]
         first = batch * self.global_batch_size
         return (
@@ -90,7 +90,7 @@ class LossWatch:
 
 
 def with_batch(skipped: Skipped, batch: int) -> list[list[int]]:
-    """The ranges with one batch more; neighbours become one range."""
+    """The ranges with one batch added; neighbouring ranges become one."""
     merged: list[list[int]] = []
     for first, last in sorted([*skipped, (batch, batch)]):
         if merged and first <= merged[-1][1] + 1:

@@ -1,6 +1,6 @@
-"""One rank's step in, what the line of metrics says beyond the loss out: losses by source, waiting, memory, work done.
+"""What a step's line of metrics says besides the loss: losses by source, bytes of text, waiting, memory and work.
 
-Every rank's numbers travel in the one vector that the step adds up over the ranks anyway.
+The numbers of all ranks travel in the one vector that a step sums over the ranks anyway.
 """
 
 from collections.abc import Sequence
@@ -21,30 +21,30 @@ MEBIBYTE = 2**20
 
 
 def by_source(by_sample: torch.Tensor, sources: Sequence[int], count: int) -> torch.Tensor:
-    """Rows of samples added up as rows of `count` sources; a sample's source is its number in the mixture."""
+    """Sums rows of samples into rows of `count` sources; `sources` gives each sample's source by its number in the mixture."""
     places = torch.tensor(sources, device=by_sample.device)
     return by_sample.new_zeros(count, by_sample.shape[1]).index_add(0, places, by_sample)
 
 
 class TextCount:
-    """The bytes of text that a training has seen, of all ranks together: what trainings with different tokenizers share.
+    """Counts the bytes of text that all ranks of a training have seen: a measure that does not depend on the tokenizer.
 
-    Counted are a window's targets, `tokens[1:]`, whether or not a loss is taken of each: neighbouring windows share one token,
-    and so every token of a source but its first counts exactly once a pass. BOS and EOS are no text. What else a piece is worth
-    in bytes is in `components.tokenizers.piece_bytes`. Whole numbers far below 2⁵³, so that sums over ranks are exact.
+    A window's targets, `tokens[1:]`, are counted, whether or not they count in the loss: neighbouring windows share one token,
+    so every token of a source except its first counts exactly once in a pass. BOS and EOS are not text. How many bytes any
+    other piece stands for is in `components.tokenizers.piece_bytes`. Sums over ranks are exact: they stay far below 2⁵³.
     """
 
     def __init__(self, scratch: Path, device: torch.device, lines: Sequence[Line]) -> None:
-        """Goes on after `lines`; where an older version wrote the last of them, without bytes, the sum is not known."""
+        """Continues the sum of `lines`. It is not known if an older version, without bytes, wrote the last of them."""
         self.sizes = torch.from_numpy(read_piece_bytes(scratch)).to(device)
         self.total: int | None = lines[-1].get("bytes") if lines else 0
 
     def share(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Of this rank's micro-batches of a step, (samples, sequence + 1) tokens each: their bytes, as (1) in fp64."""
+        """The bytes of this rank's micro-batches of a step, (samples, sequence + 1) tokens each; shape (1), fp64."""
         return torch.stack([self.sizes[tokens[:, 1:]].sum() for tokens in batches]).sum().double().reshape(1)
 
     def facts(self, step_bytes: int) -> Line:
-        """Of a step, once: its bytes over all ranks, and with those of all steps before it."""
+        """The bytes of a step over all ranks, and those of all steps so far; to be called once for each step."""
         if self.total is None:
             return {"step_bytes": step_bytes}
         self.total += step_bytes
@@ -52,10 +52,10 @@ class TextCount:
 
 
 class StepMetrics:
-    """Knows what a step of this run costs, and how to read what the ranks added up."""
+    """Knows the operations of a step, and how to read the vector that is summed over the ranks."""
 
     def __init__(self, request: TrainingRequest, config: Any, sources: Sequence[str], rank: int, processes: int) -> None:
-        """`config` is the model's, `sources` are the mixture's texts in their order."""
+        """`config` is the model's configuration, `sources` are the mixture's texts in their order."""
         training = request.training
         self.sources, self.rank, self.processes = sources, rank, processes
         self.peak_tflops = request.accelerator_tflops
@@ -65,17 +65,17 @@ class StepMetrics:
         )
 
     def tally(self, device: torch.device) -> torch.Tensor:
-        """Nothing seen yet, (sources, 2): the sum of losses in nats and the targets."""
+        """An empty tally, (sources, 2): the sum of losses in nats, and the number of targets."""
         return torch.zeros(len(self.sources), 2, dtype=torch.float64, device=device)
 
     def vector(self, tally: torch.Tensor, waited: float) -> torch.Tensor:
-        """The tally, and in this rank's own places the seconds that it waited for data and the bytes that it held."""
+        """The tally, then in this rank's own places the seconds that it waited for data and the bytes that it held."""
         own = torch.zeros(2, self.processes, dtype=torch.float64)
         own[:, self.rank] = torch.tensor([waited, peak_memory()])
         return torch.cat([tally.flatten(), own.flatten().to(tally.device)])
 
     def facts(self, vector: Sequence[float], seconds: float) -> Line:
-        """What the sum of the ranks' vectors says: the mean loss by source, and of waiting and memory the worst rank's."""
+        """Reads the sum of the ranks' vectors: the mean loss by source, and the waiting and memory of the worst rank."""
         places = 2 * len(self.sources)
         pairs = zip(self.sources, vector[:places:2], vector[1:places:2], strict=True)
         return {
@@ -86,7 +86,7 @@ class StepMetrics:
         }
 
     def work(self, seconds: float) -> Line:
-        """Operations a second and process in 1e12, and their share of what the accelerator could do, where that is known."""
+        """1e12 operations per second and process, and their share of the accelerator's peak, if that is known."""
         if self.flops is None:
             return {}
         tflops = self.flops / seconds / self.processes / 1e12
@@ -95,9 +95,9 @@ class StepMetrics:
 
 
 def peak_memory() -> int:
-    """Bytes: on a GPU the most that torch had allocated, else the most that this process had resident.
+    """The most bytes that torch had allocated on a GPU, or without a GPU the most that this process had resident.
 
-    The kernel's VmHWM, not `ru_maxrss`: that one begins at what the parent held when it started this process.
+    Resident memory is the kernel's VmHWM: `ru_maxrss` begins at what the parent held when it started this process.
     """
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()

@@ -1,4 +1,4 @@
-"""The training loop: batches in; updates, a line of metrics a step, checkpoints and a model folder out."""
+"""The training loop of one rank: it makes the updates and writes metrics, checkpoints and, in the end, the model folder."""
 
 import shutil
 import signal
@@ -33,7 +33,7 @@ from components.train.request import TrainingRequest
 def train(request: TrainingRequest, asked_to_stop: Callable[[], int]) -> Outcome | None:
     """Trains from the newest checkpoint to the end, or to the step at which a signal asks any rank to stop.
 
-    Rank 0 returns how it ended, once the last checkpoint is whole; the others return None.
+    When the last checkpoint is whole, rank 0 returns how the training ended; the others return None.
     """
     start = find_start(request)
     run = TrainingLoop(request, start)
@@ -50,10 +50,10 @@ def train(request: TrainingRequest, asked_to_stop: Callable[[], int]) -> Outcome
 
 
 class TrainingLoop:
-    """One rank of a training run: the engine, the data, and the losses so far (rank 0 writes for all)."""
+    """One rank of a training: the engine, the data, and the metrics so far (rank 0 writes for all)."""
 
     def __init__(self, request: TrainingRequest, start: Start = BEGINNING) -> None:
-        """Builds everything, and loads the checkpoint to start from."""
+        """Builds everything, and loads the checkpoint to resume from, if any."""
         training = request.training
         self.request, self.training = request, training
         self.rank, self.processes = dist.get_rank(), dist.get_world_size()
@@ -80,22 +80,22 @@ class TrainingLoop:
             self.losses.see(line["loss"])
         self.metrics = MetricsFile(request.metrics) if self.rank == 0 else None
         if self.metrics:
-            for line in self.lines:  # a retry in another place finds an empty file
+            for line in self.lines:  # the file may be empty if this attempt runs in another place than the last
                 self.metrics.add(line)
 
     def agree(self, number: int) -> int:
-        """The highest signal number that any rank heard (0: none): all ranks stop at the same step."""
+        """The highest signal number that any rank received (0: none), so that all ranks stop at the same step."""
         heard = torch.tensor(number, device=device())
         dist.all_reduce(heard, op=dist.ReduceOp.MAX)
         return int(heard)
 
     def measured(self, step: int) -> Line:
-        """`update`, with what held-out text says before the first one and where a checkpoint follows."""
+        """`update`, with bits per byte of held-out text before the first update and before each checkpoint."""
         before = self.heldout.before(step)
         return self.update(step) | before | self.heldout.after(step)
 
     def update(self, step: int) -> Line:
-        """Update number `step` of the weights, with the global batch whose turn it is; returns its line of metrics."""
+        """Makes update number `step` with the next global batch that is not skipped; returns its line of metrics."""
         started, batch = time.perf_counter(), batch_at(step, self.training.skip_batches)
         rate = self.training.learning_rate_at(step)
         for group in self.engine.optimizer.param_groups:
@@ -130,7 +130,7 @@ class TrainingLoop:
         return torch.from_numpy(np.stack([self.shards.sample(number) for number in samples])).to(device())
 
     def record(self, line: Line) -> None:
-        """Keeps and writes the step's line. Raises `WorkerFailed` where the loss is no number any more."""
+        """Keeps and writes the step's line. Raises `WorkerFailed` if the loss or the gradient norm is not finite."""
         if not isfinite(line["loss"] + line["gradient_norm"]):
             raise WorkerFailed(
                 f"step {line['step']:,}: loss {line['loss']}, gradient norm {line['gradient_norm']}. Training diverged; "
@@ -149,13 +149,13 @@ class TrainingLoop:
             self.printer.print(done, total, f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s")
 
     def save(self, step: int) -> None:
-        """Writes the checkpoint after `step` updates, unless it is there already."""
+        """Writes the checkpoint after `step` updates, unless it exists already."""
         self.saver.save(step, self.lines)
 
     def export(self) -> None:
-        """Writes the model folder, and the losses of every step in it; it appears when it is whole.
+        """Writes the model folder with the losses of every step in it; the folder appears when it is whole.
 
-        The whole metrics go beside it: a run that takes this training over has none of its own.
+        All metrics are written next to it: a run that takes over this training has none of its own.
         """
         partial = self.request.output.with_name(f".{self.request.output.name}.partial")
         export(self.engine, self.training, partial)
@@ -166,6 +166,6 @@ class TrainingLoop:
             partial.rename(self.request.output)
 
     def leave(self, outcome: Outcome) -> Outcome | None:
-        """The outcome, once the last checkpoint is whole; rank 0 states it."""
+        """Waits for the last checkpoint to be whole, then returns the outcome on rank 0 and None on the others."""
         self.saver.wait()
         return outcome if self.rank == 0 else None

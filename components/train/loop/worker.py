@@ -1,6 +1,6 @@
-"""One rank of a training, started with `python -m`: from the newest checkpoint to the end, or to a signal.
+"""One rank of a training, started with `python -m`: trains from the newest checkpoint to the end, or until a signal.
 
-A rank that is asked to leave writes a checkpoint at the end of the step in hand, together with all others.
+A rank that is asked to stop writes a checkpoint at the end of the current step, together with all others.
 """
 
 import os
@@ -14,7 +14,7 @@ from components.train.request import TrainingRequest
 
 
 def prepare_deepspeed() -> None:
-    """Spares DeepSpeed's import what it does not need here, and its guess at the accelerator."""
+    """Keeps DeepSpeed from importing what is not needed here, and tells it which accelerator there is."""
     sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]  # its autotuner imports it, for seconds; not used
     # DeepSpeed still calls two collectives by the names that torch 2.13 deprecates
     warnings.filterwarnings("ignore", r"`torch\.distributed\.(all_gather_into|reduce_scatter)_tensor`", FutureWarning)
@@ -30,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def work(request: TrainingRequest, rank: Rank) -> Outcome | None:
-    """Trains; rank 0 speaks for all."""
-    # these take seconds, in which a signal may come
+    """Trains; rank 0 returns the outcome for all."""
+    # imported here, because this takes seconds in which a signal may come
     prepare_deepspeed()
     from transformers.utils.logging import disable_progress_bar
 

@@ -1,1 +1,1 @@
-"""What a training will take, before it runs: by arithmetic, or by a few measured steps."""
+"""Predicts the time, memory and disk of a training before it runs: by arithmetic, or from a few measured steps."""

@@ -1,4 +1,4 @@
-"""A training's fields, a model's summary and a site in; what it will take, in words, out. Arithmetic: nothing is run."""
+"""Forecasts a training by arithmetic alone, in words: its tokens, memory, work, time and disk."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from components.train.planning.profile import Profile
 
 ASSUMED_UTILISATION = 0.40
-"""Of the accelerator's peak: what well-tuned training of dense models reaches; the metric `mfu` says what yours does."""
+"""The share of the accelerator's peak that well-tuned training of dense models reaches; the metric `mfu` shows your own."""
 REFERENCE_TFLOPS = 312.0
 """An A100's peak in bf16 without sparsity, from NVIDIA's data sheet: for sites that name no accelerator."""
 PROCESS = 650 * 2**20
-"""Resident beside the tensors, measured on Linux without CUDA: 500 MiB with a model of some kilobytes (Python, torch,
+"""Bytes resident besides the tensors, measured on Linux without CUDA: 500 MiB with a model of some kilobytes (Python, torch,
 transformers, DeepSpeed), and about 150 more once a training has run (the allocator's gaps, smaller buffers, checkpoints)."""
 SECONDS_AN_HOUR = 3600
 
@@ -27,7 +27,7 @@ Rows = list[tuple[str, str]]
 
 
 def forecast(training: TrainingParameters, summary: ModelSummary, site: Site) -> Rows:
-    """Parameters, tokens, memory a process for each ZeRO stage, work, time and disk."""
+    """Parameters, tokens, memory of a process at each ZeRO stage, work, time and disk."""
     parameters, active = summary.parameters(), summary.active_parameters()
     if parameters is None or active is None:
         return [("model", "of a shape that is known once it was collected: see it then, or list it in collect/known_models.py")]
@@ -43,7 +43,7 @@ def forecast(training: TrainingParameters, summary: ModelSummary, site: Site) ->
 
 
 def tokens_words(training: TrainingParameters) -> str:
-    """Steps, batch and length, multiplied."""
+    """Steps, batch and length, and their product."""
     batch = training.global_batch_size * training.sequence_length
     left_out = sum(last - first + 1 for first, last in training.skip_batches)
     skipped = f"; {left_out:,} batches are skipped" if left_out else ""
@@ -52,7 +52,7 @@ def tokens_words(training: TrainingParameters) -> str:
 
 
 def dealing_words(training: TrainingParameters, site: Site) -> str:
-    """How the site fills it, or why it cannot."""
+    """How the site fills a global batch, or why it cannot."""
     plan = BatchPlan(training.global_batch_size, site.train_micro_batch_size, site.train_processes)
     try:
         plan.check(site.name)
@@ -62,7 +62,7 @@ def dealing_words(training: TrainingParameters, site: Site) -> str:
 
 
 def memory_rows(training: TrainingParameters, summary: ModelSummary, site: Site) -> Rows:
-    """One row a ZeRO stage; the one that is asked for says so."""
+    """One row for each ZeRO stage; the chosen one is marked."""
     rows = []
     for stage in (1, 2, 3):
         memory = memory_of(summary, training, Layout(stage, site.train_processes, site.train_micro_batch_size))
@@ -100,34 +100,34 @@ def work_rows(training: TrainingParameters, summary: ModelSummary, site: Site) -
 
 
 def accelerator_seconds(training: TrainingParameters, summary: ModelSummary, peak_tflops: float) -> float:
-    """What one accelerator would need for all steps at the assumed share of its peak."""
+    """The seconds that one accelerator would need for all steps at the assumed share of its peak."""
     operations = step_flops(summary, training.sequence_length, training.global_batch_size)
     return training.steps * operations / (ASSUMED_UTILISATION * peak_tflops * 1e12)
 
 
 def training_hours(training: TrainingParameters, summary: ModelSummary, site: Site) -> float | None:
-    """On all of the site's accelerators together; None where neither they nor the model's shape are known."""
+    """Hours on all of the site's accelerators together; None unless their peak and the model's shape are known."""
     if site.accelerator_tflops is None or summary.parameters() is None:
         return None
     return accelerator_seconds(training, summary, site.accelerator_tflops) / site.train_processes / SECONDS_AN_HOUR
 
 
 def checkpoint_words(training: TrainingParameters, parameters: int) -> str:
-    """What is kept in the end, and one more while it is written."""
+    """The disk for the checkpoints that are kept in the end, and for one more while it is written."""
     one = ADAM[training.precision] * parameters
     kept = len(kept_steps(training.steps, training.checkpoint_every_steps, training.keep_checkpoints))
     return f"{size(one)} each; {kept:,} kept, and one while it is written: {size(one * (kept + 1))}"
 
 
 def kept_steps(steps: int, every: int, keep: CheckpointRetention) -> set[int]:
-    """The steps whose checkpoints are left when training ends; of held-out text, as if the last one were the best."""
+    """The steps whose checkpoints are left when training ends, as if the last one were the best on held-out text."""
     saved = sorted({*range(every, steps + 1, every), steps})
     for_good = {step for step in saved if keep.every_steps and step % keep.every_steps == 0}
     return set(saved[-keep.last :]) | for_good
 
 
 def profile_rows(training: TrainingParameters, profile: "Profile") -> Rows:
-    """What the measured steps say of the whole."""
+    """What the measured steps say about the whole training."""
     seconds = profile.step_seconds
     tokens = training.global_batch_size * training.sequence_length / seconds
     return [
@@ -146,7 +146,7 @@ def count(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Hours, or seconds where they are few."""
+    """The time in hours, or in seconds if it is less than one hour."""
     hours = seconds / SECONDS_AN_HOUR
     if hours >= 1:
         return f"{hours:,.0f} hours" if hours >= 100 else f"{hours:.1f} hours"
@@ -154,5 +154,5 @@ def duration(seconds: float) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes in GiB, or MiB where there are few."""
+    """The size in GiB, or in MiB if it is less than one GiB."""
     return f"{number / GIBIBYTE:,.1f} GiB" if number >= GIBIBYTE else f"{number / 2**20:,.0f} MiB"

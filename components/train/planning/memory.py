@@ -1,7 +1,7 @@
-"""A shape and a way to train it in, bytes a process out: what weights, gradients, Adam, activations and logits take.
+"""Calculates the memory of one process of a training: weights, gradients, Adam's state, activations, logits, buffers.
 
-Tensors only, at the moment of a step when most are alive; DeepSpeed's largest buffers are among them, its smaller ones, the
-allocator's gaps and a GPU's own context are not.
+Only tensors are counted, at the moment of a step when most are alive. DeepSpeed's largest buffers are among them; its smaller
+buffers, the allocator's gaps and a GPU's own context are not.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ GIBIBYTE = 2**30
 STATISTIC = 4
 """Bytes of a norm's or a softmax's statistic, and of everything that is computed in fp32."""
 LOGIT = 12
-"""Bytes a logit at the start of the backward pass: its log-probability, the loss's gradient of that, and of the logit; fp32."""
+"""Bytes per logit at the start of the backward pass: log-probability, its gradient and the logit's gradient, each in fp32."""
 WEIGHT = {"bf16": 2, "pure_bf16": 2, "fp32": 4}
 GRADIENT = {"bf16": 4, "pure_bf16": 2, "fp32": 4}
-"""As they are added up over micro-batches."""
+"""Bytes per gradient, as they are summed over micro-batches."""
 ADAM = {"bf16": 12, "pure_bf16": 6, "fp32": 12}
-"""DeepSpeed's own copy of the weights, and two moments."""
+"""Bytes per parameter of DeepSpeed's own copy of the weights and of the two moments."""
 
 FLATTENED, GATHERED = 500_000_000, 1_000_000_000
-"""Values at a time: `buffered_allreduce_fallback` and `stage3_max_live_parameters` of DeepSpeed 0.19."""
+"""Most values at a time in `buffered_allreduce_fallback` and by `stage3_max_live_parameters` of DeepSpeed 0.19."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one process."""
+    """The bytes of one process, by what they hold."""
 
     weights: int
     gradients: int
@@ -43,7 +43,7 @@ class Memory:
     activations: int
     logits: int
     buffers: int
-    """DeepSpeed's: what it gathers or flattens for a moment."""
+    """What DeepSpeed gathers or flattens for a moment."""
 
     @property
     def total(self) -> int:
@@ -52,7 +52,7 @@ class Memory:
 
 
 def memory_of(summary: ModelSummary, training: TrainingParameters, layout: Layout) -> Memory:
-    """The most that one process holds. Raises `ValueError` where the model is not known."""
+    """The most that one process holds. Raises `ValueError` if the model's shape is not known."""
     parameters, shape, vocabulary = summary.parameters(), summary.shape, summary.vocabulary
     if parameters is None or shape is None or vocabulary is None:
         raise ValueError("the shape or the vocabulary of the model is not known")
@@ -69,7 +69,7 @@ def memory_of(summary: ModelSummary, training: TrainingParameters, layout: Layou
 
 
 def buffer_bytes(parameters: int, precision: str, stage: int) -> int:
-    """ZeRO-1 in bf16 adds gradients up over the ranks in flat copies; ZeRO-3 has gathered some of the weights."""
+    """With ZeRO-1 in bf16, flat copies of gradients that are summed over the ranks; with ZeRO-3, gathered weights."""
     if stage == 1 and precision == "bf16":
         return GRADIENT[precision] * min(parameters, FLATTENED)
     if stage == 3:
@@ -78,9 +78,9 @@ def buffer_bytes(parameters: int, precision: str, stage: int) -> int:
 
 
 def activation_bytes(shape: ModelShape, width: int, checkpointing: bool) -> int:
-    """Bytes a token that the forward pass keeps for the backward pass, over all layers and the last norm.
+    """Bytes per token that the forward pass keeps for the backward pass, over all layers and the last norm.
 
-    With checkpointing, every layer's input and one layer's activations. `width` is of a weight.
+    With checkpointing, it keeps every layer's input and one layer's activations. `width` is the bytes of a weight.
     """
     layer = layer_bytes(shape, width)
     last_norm = norm_bytes(shape, width)
@@ -90,7 +90,7 @@ def activation_bytes(shape: ModelShape, width: int, checkpointing: bool) -> int:
 
 
 def layer_bytes(shape: ModelShape, width: int) -> int:
-    """Of one layer: two norms, attention without a stored square (sdpa, FlashAttention), and the experts of the token."""
+    """Bytes of one layer: two norms, attention without a stored square (sdpa, FlashAttention), and the token's experts."""
     heads, key_value_heads = (count * shape.head_dimension for count in (shape.heads, shape.key_value_heads))
     attention = width * (2 * heads + 2 * key_value_heads) + STATISTIC * shape.heads
     expert = 4 * width * shape.intermediate_size

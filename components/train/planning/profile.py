@@ -1,7 +1,7 @@
-"""A training's fields, a model's summary and a site in; how long its steps take and what they hold, measured, out.
+"""Measures how long a training's steps take and how much memory they need, by a few steps on this machine.
 
-The trainer's own processes, engine and batches, on random weights and random tokens: neither changes what is computed. Only a
-few steps are made. The state is copied as for a checkpoint, since that takes memory, but nothing is written.
+The trainer's own processes, engine and batches run on random weights and random tokens: time and memory do not depend on
+either. The state is copied as for a checkpoint, since that takes memory, but no checkpoint is written.
 """
 
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from components.train.parameters import Architecture, TrainingParameters
 from components.train.request import Kernels, TrainingRequest
 
 WARM_UP = 4
-"""The first steps, which also fill caches and memory, are not timed: of the smoke's, the first took 2.5 times as long as later
-ones, the fourth still a fifth longer."""
+"""The first steps, which also fill caches and memory, are not timed: in the smoke run, the first took 2.5 times as long as
+later ones, and the fourth still a fifth longer."""
 FEWEST, MOST = 6, 40
-"""Steps that are timed."""
+"""The fewest and the most steps that are timed."""
 SECONDS = 15.0
-"""Once so long was timed, the fewest steps are enough: a machine's load changes from one second to the next."""
+"""After this long, the fewest steps are enough; before, more are timed: a machine's load changes from second to second."""
 WINDOWS = 64
-"""Samples of random tokens; they are taken again and again."""
+"""Number of samples of random tokens; they are used again and again."""
 KEY = "0-random"
 
 
@@ -43,18 +43,18 @@ class Profile:
     step_seconds: float
     """Median."""
     peak_memory_mib: float
-    """Of the process that held most: on a GPU in torch's tensors, else resident."""
+    """Of the process that held most: in torch's tensors on a GPU, else resident."""
     lines: list[Line]
 
 
 class ProfileRequest(TrainingRequest):
-    """A few steps of a training, as the ranks are told it."""
+    """A few steps of a training, as its ranks read them."""
 
     worker: ClassVar[str] = "components.train.planning.profile_worker"
 
 
 def profile(training: TrainingParameters, summary: ModelSummary, site: Site, launcher: Launcher, folder: Path) -> Profile:
-    """Makes a few steps on this machine. Raises `ParameterError` where the model is not known, `WorkerFailed` at a failure."""
+    """Makes a few steps on this machine. Raises `ParameterError` if the model is not known, `WorkerFailed` if a rank fails."""
     steps = {"steps": WARM_UP + MOST, "warmup_steps": 1}
     request = make_request(training.model_copy(update=steps), summary, site, folder)
     request.write()
@@ -65,12 +65,12 @@ def profile(training: TrainingParameters, summary: ModelSummary, site: Site, lau
 
 
 def make_request(training: TrainingParameters, summary: ModelSummary, site: Site, folder: Path) -> ProfileRequest:
-    """The training with random weights and tokens, all of it below a folder. Raises `ParameterError` as `profile` does."""
+    """The training with random weights and tokens, all of it in a folder. Raises `ParameterError` as `profile` does."""
     shape, vocabulary = summary.shape, summary.vocabulary
     if shape is None or vocabulary is None:
-        raise ParameterError("the model's shape is not known before it was collected; run `martlet run` as far as that first.")
+        raise ParameterError("the model's shape is not known before it is collected; run `martlet run` as far as that first.")
     write_random_tokens(folder / "tokens", vocabulary, training)
-    write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are no text
+    write_piece_bytes(folder, np.ones(vocabulary, dtype=np.int64))  # random tokens are not text
     changes = {"architecture": architecture_of(shape), "skip_batches": ()}
     return ProfileRequest(
         training=training.model_copy(update=changes), model=folder, tokens=folder / "tokens", output=folder,
@@ -82,7 +82,7 @@ def make_request(training: TrainingParameters, summary: ModelSummary, site: Site
 
 
 def architecture_of(shape: ModelShape) -> Architecture:
-    """The trainer's words for a shape. Raises `ParameterError` where heads have a size of their own."""
+    """The shape as the trainer's `architecture`. Raises `ParameterError` if heads times their size is not the hidden size."""
     if shape.head_dimension * shape.heads != shape.hidden_size:
         raise ParameterError(f"heads of {shape.head_dimension} in a model of {shape.hidden_size} cannot be profiled")
     names = set(Architecture.model_fields) - {"rope_theta"}
@@ -90,7 +90,7 @@ def architecture_of(shape: ModelShape) -> Architecture:
 
 
 def write_random_tokens(folder: Path, vocabulary: int, training: TrainingParameters) -> None:
-    """Token shards of one source."""
+    """Writes token shards of one source of random tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     dtype, count = token_dtype(vocabulary), WINDOWS * training.sequence_length + 1
     np.save(folder / f"{KEY}.offsets.npy", np.asarray([0, count], dtype=np.int64))

@@ -1,4 +1,4 @@
-"""One rank that makes a few steps of a training and writes what they took, started with `python -m`."""
+"""One rank of a profile, started with `python -m`: it makes a few steps of a training and writes their metrics."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def work(request: ProfileRequest, _rank: Rank) -> Outcome | None:
-    """Makes the steps; rank 0 writes their lines."""
+    """Makes the steps; rank 0 writes their metrics."""
     prepare_deepspeed()
     from components.train.loop.steps import TrainingLoop
     from components.train.metrics import write_lines
@@ -37,7 +37,7 @@ def work(request: ProfileRequest, _rank: Rank) -> Outcome | None:
 
 
 def make_steps(run: "TrainingLoop") -> "list[Line]":
-    """The lines of as many steps as are worth timing; all ranks make the same number."""
+    """Makes as many steps as are worth timing, the same number on all ranks; returns their lines of metrics."""
     from components.train.planning.profile import FEWEST, SECONDS, WARM_UP
 
     lines = [run.update(0)]

@@ -1,1 +1,1 @@
-"""Learning-rate schedules: one file an alternative, listed in `components.train.parameters.Schedule`."""
+"""Learning-rate schedules: one file for each alternative, listed in `components.train.parameters.Schedule`."""

@@ -7,11 +7,11 @@ from components.base.fields import Fields
 
 
 class LearningRates(Protocol):
-    """What a schedule moves between; a training's own parameters."""
+    """The rates and steps that a schedule works with: a training's own parameters."""
 
     @property
     def steps(self) -> int:
-        """Updates in all."""
+        """All updates of the training."""
 
     @property
     def warmup_steps(self) -> int:
@@ -19,15 +19,15 @@ class LearningRates(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """The highest."""
+        """The highest rate."""
 
     @property
     def minimum_learning_rate(self) -> float:
-        """The lowest."""
+        """The lowest rate."""
 
 
 class LearningRateSchedule(Fields):
-    """A linear warm-up from the minimum, as in Swallow's training (llm-recipes 7a84c5f); what follows is the alternative's."""
+    """A linear warm-up from the minimum, as in Swallow's training (llm-recipes 7a84c5f); each alternative says what follows."""
 
     kind: str
 
@@ -41,8 +41,8 @@ class LearningRateSchedule(Fields):
 
     @abstractmethod
     def height(self, step: int, steps: int) -> float:
-        """The part of the way from the minimum to the maximum, 0 to 1, at a step of the `steps` behind the warm-up."""
+        """How high the rate is at a step of the `steps` after the warm-up: 0 is the minimum, 1 the maximum."""
 
     def objection(self, steps: int) -> str:  # noqa: ARG002  (for those that have one)
-        """Why the schedule does not fit into so many steps behind the warm-up; "" if it does."""
+        """Why the schedule does not fit into that many steps after the warm-up; "" if it does."""
         return ""

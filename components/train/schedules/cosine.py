@@ -1,4 +1,4 @@
-"""A cosine from the maximum to the minimum, as Swallow was trained with."""
+"""The cosine schedule, from the maximum to the minimum: the one that Swallow was trained with."""
 
 from math import cos, pi
 from typing import Literal
@@ -7,7 +7,7 @@ from components.train.schedules.contract import LearningRateSchedule
 
 
 class CosineSchedule(LearningRateSchedule):
-    """Half a cosine over all steps behind the warm-up (arXiv 1608.03983, without restarts)."""
+    """Half a cosine over all steps after the warm-up (arXiv 1608.03983, without restarts)."""
 
     kind: Literal["cosine"]
 

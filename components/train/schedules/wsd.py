@@ -1,4 +1,4 @@
-"""Warm-up, stable, decay: the maximum for most of the training, then down to the minimum in the last steps."""
+"""The warm-up, stable, decay schedule: the maximum for most of the training, then down to the minimum in the last steps."""
 
 from math import sqrt
 from typing import Literal
@@ -13,7 +13,7 @@ class WarmupStableDecaySchedule(LearningRateSchedule):
 
     kind: Literal["wsd"]
     decay_steps: int = Field(gt=0)
-    """The last so many steps; before them the rate is `learning_rate`."""
+    """How many of the last steps lower the rate; before them it is `learning_rate`."""
     shape: Literal["linear", "one_minus_sqrt"]
 
     def height(self, step: int, steps: int) -> float:
@@ -25,4 +25,4 @@ class WarmupStableDecaySchedule(LearningRateSchedule):
         """As the contract says."""
         if self.decay_steps <= steps:
             return ""
-        return f"schedule.decay_steps {self.decay_steps:,} exceeds the {steps:,} steps behind the warm-up"
+        return f"schedule.decay_steps {self.decay_steps:,} exceeds the {steps:,} steps after the warm-up"

@@ -25,7 +25,7 @@ FOLDER_OF_THIS_CLONE = Settings().home / FOLDER
 
 @app.command()
 def install() -> None:
-    """Install Slurm and munge, unless they are there."""
+    """Install Slurm and munge, unless they are installed."""
     installation.install()
 
 
@@ -36,7 +36,7 @@ def start(
     cpus: Annotated[int, typer.Option(min=1, help="of a node")] = ClusterShape.cpus,
     gpus: Annotated[int, typer.Option(min=0, help="of a node")] = ClusterShape.gpus,
 ) -> None:
-    """Start it, or leave it alone where it lives."""
+    """Start it, unless it runs already."""
     cluster = Cluster(folder, ClusterShape(nodes=nodes, cpus=cpus, gpus=gpus))
     cluster.start()
     print_environment(cluster)
@@ -66,7 +66,7 @@ def env(folder: Folder = FOLDER_OF_THIS_CLONE) -> None:
 
 
 def print_environment(cluster: Cluster) -> None:
-    """One `export` line a variable."""
+    """Prints one `export` line per variable."""
     for name, value in cluster.environment().items():
         typer.echo(f"export {name}={value}")
 

@@ -1,8 +1,8 @@
-"""A cluster's folder in, its block of ports and its folder for sockets out, nobody else's until it lets go of them.
+"""Claims a block of ports and a folder for sockets for one cluster, until the cluster releases them.
 
-The daemons bind their ports long after they were chosen, and a node that was killed leaves its port free for a while. So the
-choice is a claim: a folder named after the block's first port, which only one can make. It lies in /tmp because munge's socket
-path may have 107 bytes.
+The daemons bind their ports long after the ports were chosen, and a node that was killed leaves its port free for a while. So
+the choice is a claim: a folder named after the block's first port, which only one cluster can create. It lies in /tmp because
+the path of munge's socket may have at most 107 bytes.
 """
 
 import os
@@ -15,7 +15,7 @@ from components.errors import ResourceError, ServiceError
 
 FIRST_PORT = 20_000
 END_PORT = 32_768
-"""From here on the kernel gives ports to whoever asks for any."""
+"""From here on the kernel gives ports to programs that ask for any free port."""
 BLOCK = 64
 OWNER = "owner"
 MODE = 0o711
@@ -23,7 +23,7 @@ MODE = 0o711
 
 
 def claims_folder() -> Path:
-    """The user's own, which nobody else can write to. Raises `ServiceError` where somebody else made it."""
+    """The user's own folder of claims, which nobody else can write to. Raises `ServiceError` if somebody else made it."""
     folder = Path(f"/tmp/martlet-{os.geteuid()}")  # noqa: S108  (checked below)
     with suppress(FileExistsError):
         folder.mkdir()
@@ -58,15 +58,15 @@ def claimed(owner: Path) -> Path | None:
 
 
 def release(owner: Path) -> None:
-    """Lets go of the ports and removes the sockets."""
+    """Releases the ports and removes the sockets."""
     if mine := claimed(owner):
         shutil.rmtree(mine)
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens there."""
+    """Whether nothing listens on the port."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemons do: what just closed is no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemons do: a port that was just closed is free
         try:
             probe.bind(("", port))
         except OSError:

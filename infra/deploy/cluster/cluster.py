@@ -1,4 +1,4 @@
-"""A folder and a shape in, a Slurm cluster of real daemons that live there out."""
+"""Starts and stops a Slurm cluster of real daemons that keep their state below one folder."""
 
 import fcntl
 import os
@@ -23,26 +23,26 @@ from infra.deploy.cluster.members import Member, end, members
 START_SECONDS = 60.0
 COMMAND_SECONDS = 20.0
 JOBS_END_SECONDS = 10.0
-"""For jobs that are killed; what outlives it is killed without Slurm."""
+"""What killed jobs are given to end; what outlives that is killed without Slurm."""
 DAEMON_ENDS_SECONDS = 10.0
 POLL_SECONDS = 0.1
 LOG_LINES = 12
 READY = re.compile(r"(?:IDLE|MIXED|ALLOCATED)(?:\+(?:COMPLETING|PLANNED))*")
 UNSAFE = re.compile(r"[^\w./+@-]")
-"""What Slurm's configuration files read as something else than a part of a path."""
+"""A character that Slurm's configuration files do not read as part of a path."""
 MARK = "MARTLET_CLUSTER"
-"""The environment variable that a cluster's daemons, and what they start, are known by."""
+"""The environment variable by which a cluster's daemons, and the processes that they start, are recognised."""
 NODE = "SLURMD_NODENAME"
-"""Slurm's own name of it: every process of a job on a node has it, and here its daemon too."""
+"""Slurm's variable with the node's name: every process of a job on a node has it, and here the node's daemon too."""
 SLURMS_OWN = ("slurmd", "slurmstepd")
-"""What tells the controller how a job ended."""
+"""The programs that tell the controller how a job ended."""
 
 
 class Cluster:
     """Slurm's daemons as processes of this user, on loopback, their state below one folder."""
 
     def __init__(self, folder: Path, shape: ClusterShape) -> None:
-        """Starts nothing. Raises `ParameterError` where Slurm could not read the folder's path."""
+        """Starts nothing. Raises `ParameterError` if Slurm could not read the folder's path."""
         self.folder = folder.absolute()
         self.shape = shape
         self.configuration = self.folder / CONFIGURATION
@@ -54,9 +54,9 @@ class Cluster:
         return {"SLURM_CONF": str(self.configuration)}
 
     def start(self) -> None:
-        """Starts what does not live yet, and returns when every node answers; what lives is left alone, jobs included.
+        """Starts the daemons that do not run yet, and returns when every node answers; running daemons and jobs are left alone.
 
-        Raises `ServiceError` with the ends of the logs where that fails, and where a cluster of another shape lives here.
+        Raises `ServiceError` with the ends of the logs if that fails, and if a cluster of another shape lives here.
         """
         need_programs()
         with self._locked():
@@ -69,7 +69,7 @@ class Cluster:
                 self.start_node(name)
 
     def stop(self) -> None:
-        """Ends every job, every daemon, and what outlived them; the logs stay. Nothing happens where nothing lives."""
+        """Ends every job, every daemon, and what outlived them; the logs stay. Does nothing if there is no cluster."""
         if not self.folder.exists() and not self.processes():
             return
         with self._locked():
@@ -81,7 +81,7 @@ class Cluster:
             release(self.folder)
 
     def empty(self) -> None:
-        """Cancels every job and kills its processes, again and again: one may have asked to be requeued."""
+        """Cancels every job and kills its processes, again and again: a job may have asked to be requeued."""
         until = time.monotonic() + JOBS_END_SECONDS
         while self._daemons("slurmctld") and not self.is_empty() and time.monotonic() < until:
             self._run(["scancel", "--user", user_name()], {})
@@ -90,7 +90,7 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def is_empty(self) -> bool:
-        """Whether no job waits or runs; False where the controller does not say."""
+        """Whether no job waits or runs; False if the controller does not say."""
         done = self._run(["squeue", "--noheader", "--format=%i"], {})
         return done.returncode == 0 and not done.stdout.strip()
 
@@ -102,15 +102,15 @@ class Cluster:
 
     def kill_node(self, name: str) -> None:
         """What a power cut does: the node's daemon and its jobs' processes are killed, and nobody is told."""
-        while alive := self.processes(**{NODE: name}):  # what was started meanwhile is found the next time
+        while alive := self.processes(**{NODE: name}):  # what was started meanwhile is found in the next round
             if stuck := end(alive, signal.SIGKILL, DAEMON_ENDS_SECONDS):
                 raise ServiceError(f"{name}: the kernel does not end {', '.join(f'{m.name} ({m.pid})' for m in stuck)}.")
 
     def start_node(self, name: str) -> None:
-        """Starts the node's daemon, gives it back to its jobs where it was taken down, and returns when they can run there."""
+        """Starts the node's daemon, resumes the node if it was taken down, and returns when jobs can run there."""
         self._start_daemon("slurmd", ["-N", name], {NODE: name})
         if (state := self.node_state(name)).startswith("DOWN") or "DRAIN" in state:
-            # refused where it has come back meanwhile
+            # refused if the node has come back meanwhile
             self._run(["scontrol", "update", f"NodeName={name}", "State=RESUME"], {})
         self._wait_until(lambda: self.node_answers(name), "slurmd", {NODE: name})
 
@@ -124,31 +124,31 @@ class Cluster:
         self._end(self._daemons("slurmctld"))
 
     def restart_controller(self) -> None:
-        """One after the other."""
+        """Stops the controller, then starts it again."""
         self.stop_controller()
         self.start_controller()
 
     def node_state(self, name: str) -> str:
-        """Such as `IDLE`, `MIXED+COMPLETING`, `DOWN+NOT_RESPONDING`; empty where the controller does not answer.
+        """Such as `IDLE`, `MIXED+COMPLETING`, `DOWN+NOT_RESPONDING`; empty if the controller does not answer.
 
-        As scontrol says it: sinfo goes on saying `mixed` for a while after a job's end, even of a node that is down.
+        As scontrol says it: sinfo still says `mixed` for a while after a job's end, even about a node that is down.
         """
         found = re.search(r" State=(\S+)", self._run(["scontrol", "--oneliner", "show", "node", name], {}).stdout)
         return found[1] if found else ""
 
     def node_answers(self, name: str) -> bool:
-        """Whether jobs can run there, or do."""
+        """Whether jobs can run on the node, or do."""
         return READY.fullmatch(self.node_state(name)) is not None
 
     def command(self, *arguments: str) -> str:
-        """Standard output of one of Slurm's commands. Raises `ServiceError` with its words where it fails."""
+        """Standard output of one of Slurm's commands. Raises `ServiceError` with the command's words if it fails."""
         done = self._run(list(arguments), {})
         if done.returncode:
             raise ServiceError(f"`{' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
     def _configured(self) -> ClusterPlace:
-        """Writes the configuration; where daemons live already, it must be the one that they were started with."""
+        """Writes the configuration; if daemons run already, it must be the one that they were started with."""
         place = self._place()
         for name in ("logs", "state", "spool", "gpus"):
             (self.folder / name).mkdir(exist_ok=True)
@@ -162,7 +162,7 @@ class Cluster:
         return place
 
     def _place(self) -> ClusterPlace:
-        """Where it lives; claims its ports."""
+        """Where the cluster lives; claims its ports."""
         host = socket.gethostname().partition(".")[0]
         loopback = loopback_address(host)
         sockets = claim(self.folder)
@@ -182,7 +182,7 @@ class Cluster:
         self._start_daemon("munged", [f"--key-file={key}", *options, "--num-threads=2"], {})
 
     def _start_daemon(self, program: str, arguments: list[str], variables: dict[str, str]) -> None:
-        """Starts a daemon, unless it lives; it goes into the background by itself."""
+        """Starts a daemon, unless it runs already; it goes into the background by itself."""
         if self._daemons(program, **variables):
             return
         done = self._run([program, *arguments], {MARK: str(self.folder), **variables})
@@ -190,7 +190,7 @@ class Cluster:
             raise ServiceError(f"{program} did not start: {(done.stderr or done.stdout).strip()}\n{self._log_ends()}")
 
     def _run(self, command: list[str], variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-        """Runs a command with nothing in its environment that is not named here; one that takes too long has failed."""
+        """Runs a command whose environment holds only what is named here; a command that takes too long has failed."""
         plain = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
         environment = {**plain, "PATH": PATH, **self.environment(), **variables}
         try:
@@ -206,11 +206,11 @@ class Cluster:
         return [member for member in self.processes(**variables) if member.name == program]
 
     def _end(self, found: list[Member]) -> None:
-        """Asks them to end, and kills what does not."""
+        """Asks the processes to end, and kills those that do not."""
         end(end(found, signal.SIGTERM, DAEMON_ENDS_SECONDS), signal.SIGKILL, DAEMON_ENDS_SECONDS)
 
     def _wait_until(self, is_so: Callable[[], bool], program: str, variables: dict[str, str]) -> None:
-        """Waits for what a daemon does; raises `ServiceError` with the ends of the logs where it ended, or takes too long."""
+        """Waits until `is_so`; raises `ServiceError` with the ends of the logs if the daemon ended, or takes too long."""
         until = time.monotonic() + START_SECONDS
         while not is_so():
             ended, late = not self._daemons(program, **variables), time.monotonic() > until
@@ -229,7 +229,7 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One start or stop at a time. Raises `ServiceError` where this user may not write there."""
+        """One start or stop at a time. Raises `ServiceError` if this user may not write there."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             stream = (self.folder / "lock").open("w")
@@ -249,7 +249,7 @@ def user_name() -> str:
 
 
 def loopback_address(host: str) -> str | None:
-    """The loopback address that this machine's name stands for; None where it stands for another, or for nothing."""
+    """The loopback address that this machine's name stands for; None if it stands for another address, or for none."""
     try:
         address = socket.gethostbyname(host)
     except OSError:

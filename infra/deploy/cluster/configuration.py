@@ -1,4 +1,4 @@
-"""A cluster's shape and place in, the text of its configuration files out: pure functions.
+"""The text of a cluster's configuration files, from its shape and its place: pure functions.
 
 One machine pretends to be many: every node is a slurmd with a name and a port of its own, and Slurm believes the file, not the
 hardware. Nothing here needs cgroups, systemd or root. Tried with Slurm 22.05 (Debian 12).
@@ -22,11 +22,11 @@ class ClusterShape:
     grace_seconds: int = 20
     """Between a preempted job's first signal and its end."""
     job_age_seconds: int = 86400
-    """How long the controller remembers a job that ended: 2 at least, and then it takes some 10 s."""
+    """How long the controller remembers a job that ended: at least 2, and even then it takes some 10 s."""
     node_timeout_seconds: int = 30
     """How long a node may be silent before it is down and its jobs are requeued; the pings before that take as long again."""
     message_seconds: int = 10
-    """How long an answer may take; commands ask a controller that is gone about that long."""
+    """How long an answer may take; commands keep asking a controller that is gone for about that long."""
 
     @property
     def names(self) -> list[str]:
@@ -41,16 +41,16 @@ class ClusterPlace:
     folder: Path
     """State and logs."""
     sockets: Path
-    """A folder with a short path: a socket's may have 107 bytes."""
+    """A folder with a short path: a socket's path may have at most 107 bytes."""
     host: str
     address: str
-    """A loopback address; the daemons listen nowhere else where `host` resolves to it."""
+    """A loopback address; the daemons listen nowhere else if `host` resolves to it."""
     binds_address: bool
     user: str
     port: int
-    """The controller's; the nodes' follow."""
+    """The controller's port; the nodes' ports follow."""
     version: tuple[int, int]
-    """Slurm's, such as (22, 5)."""
+    """Slurm's version, such as (22, 5)."""
 
     @property
     def configuration(self) -> Path:
@@ -60,7 +60,7 @@ class ClusterPlace:
 
 def configuration_files(shape: ClusterShape, place: ClusterPlace) -> dict[Path, str]:
     """Every file that the daemons read, by its path."""
-    # newer daemons want cgroups even where nothing uses them, unless they are told not to
+    # newer daemons want cgroups even if nothing uses them, unless they are told not to
     cgroup = "CgroupPlugin=disabled\n" if place.version >= (23, 2) else ""
     return {
         place.configuration: slurm_conf(shape, place),

@@ -1,4 +1,4 @@
-"""A machine in, Slurm's and munge's programs on it out: Debian's packages through apt-get, where they are not there yet."""
+"""Installs Slurm and munge on this machine with apt-get, if their programs are missing."""
 
 import os
 import re
@@ -14,7 +14,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def missing_programs() -> list[str]:
-    """What is not installed."""
+    """The programs that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
 
 
@@ -36,7 +36,7 @@ def install() -> None:
 
 
 def need_programs() -> None:
-    """Raises `ServiceError` where something is not installed."""
+    """Raises `ServiceError` if a program is not installed."""
     if missing := missing_programs():
         raise ServiceError(f"not installed: {', '.join(missing)}. {by_hand()}")
 
@@ -47,7 +47,7 @@ def by_hand() -> str:
 
 
 def slurm_version() -> tuple[int, int]:
-    """Such as (22, 5) for 22.05.8."""
+    """The version of the installed Slurm, such as (22, 5) for 22.05.8."""
     path = shutil.which("slurmd", path=PATH) or "slurmd"
     words = subprocess.run([path, "-V"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"(\d+)\.(\d+)", words)

@@ -1,6 +1,6 @@
-"""Environment variables in, the processes that were started with them out, and their end.
+"""Finds the processes that were started with certain environment variables, and ends them.
 
-A process is known by what it was started with, not by a number in a file: numbers are used again.
+A process is recognised by the environment that it was started with, not by a process id in a file: ids are used again.
 """
 
 import os
@@ -19,18 +19,18 @@ class Member:
 
     pid: int
     name: str
-    """The program's, at most 15 characters."""
+    """The program's name, at most 15 characters."""
     variables: Mapping[str, str]
 
 
 def members(**variables: str) -> list[Member]:
-    """The living processes of this user whose environment has all of these."""
+    """The living processes of this user whose environment has all of these variables."""
     found = (read(folder) for folder in Path("/proc").iterdir() if folder.name.isdecimal())
     return [member for member in found if member and variables.items() <= member.variables.items()]
 
 
 def read(folder: Path) -> Member | None:
-    """The process of a folder of /proc; None where it has ended or is somebody else's."""
+    """The process of a folder of /proc; None if it has ended or is somebody else's."""
     try:
         words = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
         name = (folder / "comm").read_text(encoding="utf-8", errors="replace").strip()
@@ -42,7 +42,7 @@ def read(folder: Path) -> Member | None:
 
 
 def end(found: Iterable[Member], number: signal.Signals, seconds: float) -> list[Member]:
-    """Sends them a signal and waits for their end; returns those that live on after so many seconds."""
+    """Sends the processes a signal and waits for their end; returns those that still live after so many seconds."""
     until = time.monotonic() + seconds
     handles: list[tuple[Member, int]] = []
     try:

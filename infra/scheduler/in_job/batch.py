@@ -1,8 +1,8 @@
-"""What a job's batch script becomes: a process that starts the ranks, judges their end, and puts the job back into the queue.
+"""The process that a job's batch script becomes: it starts the ranks, judges their end, and requeues the job.
 
 A job that was only stopped (preempted, or near its time limit) or lost something that may come back (a rank, a node) puts
-itself back into the queue, within the budget that `call.json` states; so training goes on though nobody watches. A failure
-of its own ends it at once. The launcher reads what is written here; it never needs to be there.
+itself back into the queue, within the budget that `call.json` states; so training continues even if nobody watches. A failure
+of its own ends the job at once. The launcher reads what is written here, but does not have to run.
 """
 
 import os
@@ -49,7 +49,7 @@ class BatchJob:
     """One start of the job."""
 
     def __init__(self, folder: Path, request: JobRequest, job: RunningJob) -> None:
-        """`request` is the folder's, as the job's scheduler keeps it."""
+        """`request` is the one in `folder`, in the type of the job's scheduler."""
         self.folder = folder
         self.request = request
         self.job = job
@@ -78,7 +78,7 @@ class BatchJob:
         self.terminated = True
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """What the scheduler answers, however long it is away: the job goes on without it."""
+        """The scheduler's answer, however long it is away: the job runs on meanwhile."""
         while True:
             try:
                 return ask()
@@ -108,7 +108,7 @@ class BatchJob:
         return attempt
 
     def _ranks(self, attempt: Attempt) -> tuple[int, str]:
-        """Runs them all to their end; returns their starter's exit code and its own words."""
+        """Runs all ranks to their end; returns the exit code and the words of the program that starts them."""
         with (self.folder / f"{self.job.starter}.log").open("w+", encoding="utf-8") as words:
             starter = subprocess.Popen(
                 self.job.ranks_command(self.request, attempt.tasks, self.folder),
@@ -134,7 +134,7 @@ class BatchJob:
         return code, said
 
     def _absent(self, attempt: Attempt) -> End | None:
-        """The end of a start in which a rank never began, for its node or its disk hangs; None where all did."""
+        """The end of a start in which a rank never began because its node or its disk hangs; None if all ranks began."""
         begun = {int(path.name) for path in (self.folder / "begun").iterdir()}
         absent = sorted(set(range(attempt.tasks)) - begun)
         if not absent:
@@ -150,7 +150,7 @@ class BatchJob:
         return attempts
 
     def _variables(self, attempt: Attempt) -> dict[str, str]:
-        """Where the ranks meet: the first node, at a port of this very start."""
+        """Where the ranks meet: the first node, at a port of its own for each start."""
         port = FIRST_PORT + (attempt.job * 31 + attempt.restart) % PORTS
         interface = self.request.site.network_interface
         named = {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface} if interface else {}
@@ -163,7 +163,7 @@ class BatchJob:
         }
 
     def _judge(self, code: int, said: str) -> End:
-        """What the end means."""
+        """What the end of the ranks means."""
         outcome = self.request.outcome
         finished = is_finished(outcome) if outcome is not None else code == 0
         ended_by = self.request.site.scheduler if self.terminated else None

@@ -1,4 +1,4 @@
-"""What a job ran in, written down: nodes, programs and the variables that may be shown; no secret is among them."""
+"""Records what a job ran in: nodes, programs and the variables that may be shown; no secret is among them."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "deepspeed", "numpy", "flash-attn", "liger-
 SHOWN = re.compile(
     r"(CUDA|NCCL|GLOO|OMP|MARTLET|TORCH|HF_HUB|THP|FLASH|CUBLAS|NVIDIA|MASTER)_\w+|PATH|LD_LIBRARY_PATH|LOADEDMODULES"
 )
-"""Names of the variables that are written down beside the scheduler's own: what a job is set up with, and nothing personal."""
+"""Names of the variables that are recorded besides the scheduler's own: what a job is set up with, and nothing personal."""
 SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|JWT|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
@@ -37,7 +37,7 @@ def describe(variables: Mapping[str, str], nodes: tuple[str, ...], scheduler: st
 
 
 def installed(package: str) -> str | None:
-    """Its version; None where it is not there."""
+    """The package's version; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""One task of a job becomes one rank of a worker module, which leaves a note as it begins and one if it fails.
+"""Runs one task of a job as one rank of a worker module, which leaves a note when it begins, and another if it fails.
 
 A scheduler itself tells only that some task ended, and with which code.
 """
@@ -21,7 +21,7 @@ def run_rank(command: Sequence[str], place: Mapping[str, str], node: str) -> Non
     """Runs a module as `__main__`, in this process; `command` is the job's folder, the module and its arguments.
 
     `place` says which rank this is in the words of `torch.distributed`: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE. `node`
-    is the name of the machine as the scheduler has it.
+    is the scheduler's name of the machine.
     """
     folder, (module, *arguments) = Path(command[0]), command[1:]
     os.environ |= place

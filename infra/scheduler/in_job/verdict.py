@@ -1,4 +1,4 @@
-"""What the end of a job's ranks means: finished, stopped, lost or failed, and which rank on which node began it."""
+"""Judges what the end of a job's ranks means: finished, stopped, lost or failed, and which rank on which node was first."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from infra.scheduler.records import Verdict
 
 @dataclass(frozen=True)
 class End:
-    """What became of one start, and where it began to go wrong."""
+    """How one start ended, and where it began to go wrong."""
 
     verdict: Verdict
     node: str | None = None
@@ -23,7 +23,7 @@ class End:
 def judge(found: RanksEnd, notes: Sequence[dict[str, Any]], *, finished: bool, ended_by: str | None) -> End:
     """`notes` are what failing ranks left, oldest first.
 
-    `ended_by`: the scheduler's name if it ended the job itself, by preemption, for its time or because somebody wanted it.
+    `ended_by`: the scheduler's name if it ended the job itself, by preemption, at its time limit or because somebody wanted it.
     """
     if finished:
         return End("finished")
@@ -44,7 +44,7 @@ def own_failure(notes: Sequence[dict[str, Any]]) -> End | None:
 
 
 def out_of_memory(found: RanksEnd) -> End | None:
-    """If a rank was ended for its memory: the next start would end alike."""
+    """The end if a rank was ended because of its memory: the next start would end the same way."""
     if not found.out_of_memory:
         return None
     words = "out of memory: give it more of the node, or lower the micro-batch"
@@ -58,13 +58,13 @@ def killed(found: RanksEnd) -> End | None:
 
 
 def asked(found: RanksEnd) -> End | None:
-    """If the first of them ended by a signal that it did not handle yet."""
+    """The end if the first bad rank ended by a signal that it did not handle yet."""
     first = found.ends[0] if found.ends else None
     return End("stopped", words=f"rank {first.rank}: {first.words}") if first and first.cause is Cause.ASKED else None
 
 
 def other(found: RanksEnd, notes: Sequence[dict[str, Any]]) -> End:
-    """A rank that lost another which left no word; or one that ended badly before it could leave a note."""
+    """The end if a rank lost another that left no note, or if one ended badly before it could leave a note."""
     if notes:
         return End("lost", None, notes[0]["rank"], notes[0]["words"])
     if found.ends:

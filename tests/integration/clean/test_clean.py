@@ -35,6 +35,8 @@ from infra.local import LocalProcesses
 from tests.support.fakes import NoLauncher, RanksHere
 from tests.support.ranks import cleaning
 
+pytestmark = pytest.mark.quick
+
 WRITTEN_BY_ONE_PROCESS = "87616ac7f82c9e43e2fd2139456ad8ec20c51eb199d2cf8386c6848e452ef0d1"
 """What the stage wrote when it was one process that read page after page, its text files unpacked; but for four rules that
 have other names in counts.json now (docs/decisions/0009)."""
@@ -121,7 +123,7 @@ def test_after_a_killed_rank_another_number_of_ranks_goes_on_and_filters_nothing
     shutil.copytree(first / "scratch", marked / "scratch")
     _, same, journal = cleaning.clean(collected, first, RanksHere(), workers=2)
     assert digest_folder(same) == cleaned
-    assert f"going on, {len(made)} parts of the pages are filtered" in journal.lines
+    assert f"resuming, {len(made)} parts of the pages are filtered" in journal.lines
 
     words = {mark(marked / path.relative_to(first)) for path in made}
     _, other, _ = cleaning.clean(collected, marked, ranks_of(marked), ranks=2)
@@ -231,7 +233,7 @@ def test_a_damaged_file_is_refused_in_the_words_of_whoever_reads_all_of_it(colle
     assert str(caught.value) == str(expected.value)
 
     target.write_bytes(warc_path(collected, "web").read_bytes()[:1_700_000])
-    with pytest.raises(InputError, match=r"web\.warc\.gz holds \d+ pages where the manifest says 49.*writes both anew"):
+    with pytest.raises(InputError, match=r"web\.warc\.gz holds \d+ pages, but the manifest says 49.*writes both anew"):
         cleaning.clean(tmp_path / "in", tmp_path, RanksHere(), minimum_characters=99)
 
 

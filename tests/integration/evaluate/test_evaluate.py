@@ -179,7 +179,7 @@ def test_what_is_measured_is_not_measured_again_unless_an_item_changed(inputs: P
     changes: dict[str, Any] = {"items": str(items), "tasks": only("jcommonsenseqa")}
     evaluate(inputs, tmp_path, **changes)
     _, output, journal = evaluating.evaluate(inputs, tmp_path, NoLauncher(), **changes)
-    assert "going on, 4 of 4 measurements are made" in journal.lines
+    assert "resuming, 4 of 4 measurements are made" in journal.lines
     path = items / "jcommonsenseqa/test.jsonl"
     item, *others = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([json.dumps(json.loads(item) | {"label": 7}), *others]), encoding="utf-8")

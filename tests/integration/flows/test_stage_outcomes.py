@@ -15,6 +15,8 @@ from dvc.repo import Repo
 from flows.torn_files import remove_torn_files
 from infra import git
 
+pytestmark = pytest.mark.quick
+
 PIPELINE = """
 stages:
   make:

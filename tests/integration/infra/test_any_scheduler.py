@@ -19,6 +19,8 @@ from infra.scheduler.records import read_attempts, read_submissions
 from infra.scheduler.stage_job import StageJob
 from tests.support.toy_scheduler import ToyScheduler, ToySite
 
+pytestmark = pytest.mark.quick
+
 REPOSITORY = Path(__file__).parents[3]
 SECONDS = 60.0
 

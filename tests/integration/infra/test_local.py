@@ -14,6 +14,8 @@ from components.errors import WorkerFailed
 from infra import local
 from infra.local import LocalProcesses
 
+pytestmark = pytest.mark.quick
+
 WORKER = "tests.support.ranks.rank_worker"
 
 

@@ -39,8 +39,9 @@ HOSTILE = "it's a \"folder\" with $HOME, `id` and 100 % 燕"
 FOR_EVER = 100_000
 SECONDS = 240.0
 """For anything here, a start of the real trainer on a busy machine included."""
-CYCLES = int(os.environ.get("MARTLET_CYCLES", "6"))
-"""How often the last test but one ends something at a random moment."""
+MANY_CYCLES = int(os.environ.get("MARTLET_CYCLES", "60"))
+"""How often the last test ends something at a random moment, at night."""
+MANY = pytest.param(MANY_CYCLES, id="many", marks=[pytest.mark.long, pytest.mark.timeout(1200 + 60 * MANY_CYCLES)])
 
 PAUSED = """#!/bin/sh
 # the real sbatch, counted, and held up before or after it where a test asks for that
@@ -683,10 +684,11 @@ def test_a_training_that_was_preempted_and_lost_a_node_has_the_losses_of_an_undi
     assert max(abs(one - other) for one, other in pairs) < 1e-3
 
 
+@pytest.mark.parametrize("cycles", [6, MANY])
 def test_interruptions_at_random_moments_leave_one_finished_job_and_no_step_twice(
-    own_cluster: Cluster, slurm: Slurm, tmp_path: Path
+    own_cluster: Cluster, slurm: Slurm, tmp_path: Path, cycles: int
 ) -> None:
-    chance, left, number = random.Random(20240427), CYCLES, 0
+    chance, left, number = random.Random(20240427), cycles, 0
     while left > 0:
         number += 1
         folder = tmp_path / f"training-{number}"

@@ -71,6 +71,7 @@ def test_a_clean_process_loads_the_release_and_generates(made: Path) -> None:
     assert "Debianのパッケージは、" in text
 
 
+@pytest.mark.quick
 def test_a_release_in_shards_holds_the_same_weights(made: Path) -> None:
     write_model(made / "model", 3, hidden_size=256, intermediate_size=512)
     from transformers import AutoModelForCausalLM
@@ -82,6 +83,7 @@ def test_a_release_in_shards_holds_the_same_weights(made: Path) -> None:
     assert all(loaded[name].equal(tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.quick
 def test_a_release_holds_what_a_reader_needs_and_every_file_is_in_its_lineage(made: Path) -> None:
     report, release = publish(made)
     names = {path.name for path in release.iterdir()}
@@ -92,10 +94,12 @@ def test_a_release_holds_what_a_reader_needs_and_every_file_is_in_its_lineage(ma
     assert (report.files, report.location) == (len(names), "martlet-test")
 
 
+@pytest.mark.quick
 def test_the_same_inputs_give_the_same_release(made: Path) -> None:
     assert digest_folder(publish(made, "one")[1]) == digest_folder(publish(made, "two")[1])
 
 
+@pytest.mark.quick
 def test_config_forgets_where_it_was_trained_and_states_its_dtype(made: Path) -> None:
     edit_config(made, _name_or_path="/scratch/run-17/checkpoint", output_router_logits=True)
     _, release = publish(made)
@@ -105,6 +109,7 @@ def test_config_forgets_where_it_was_trained_and_states_its_dtype(made: Path) ->
     assert config["output_router_logits"] is False
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("changes", "error", "words"), [
     ({"vocab_size": 300}, TokenizerMismatch, "tokenizer has 259 pieces but config.json's vocab_size says 300"),
     ({"max_position_embeddings": 32768}, InputError, r"max_position_embeddings is 32768, train.maximum_positions was 2048"),
@@ -119,12 +124,14 @@ def test_a_configuration_that_contradicts_the_model_is_refused(
         publish(made)
 
 
+@pytest.mark.quick
 def test_an_embedding_of_another_size_than_the_tokenizer_is_refused(made: Path) -> None:
     write_model(made / "model", 3, vocab_size=264)
     with pytest.raises(TokenizerMismatch, match="259 pieces but the embedding has 264 rows"):
         publish(made)
 
 
+@pytest.mark.quick
 def test_a_model_that_was_changed_after_it_was_recorded_is_refused(made: Path) -> None:
     records = write_records(made / "records", made / "model", made / "scores")
     write_model(made / "model", 4)
@@ -133,6 +140,7 @@ def test_a_model_that_was_changed_after_it_was_recorded_is_refused(made: Path) -
         publisher.run(make_context(made), made / "model", made / "scores", records, made / "release")
 
 
+@pytest.mark.quick
 def test_scores_without_their_picture_are_refused(made: Path) -> None:
     (made / "scores/scores.png").unlink()
     with pytest.raises(InputError, match=r"scores.png does not exist. Run `dvc repro evaluate`"):

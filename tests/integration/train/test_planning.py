@@ -43,6 +43,7 @@ def tokens() -> Any:
     return torch.randint(0, VOCABULARY, (BATCH, LENGTH))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("fields", [MISTRAL, MISTRAL | {"head_dim": 32}, MIXTRAL], ids=["Mistral", "wide heads", "Mixtral"])
 def test_operations_are_what_torchs_counter_counts_for_a_forward_and_a_backward_pass(fields: dict[str, Any]) -> None:
     """The counter sees the whole square of attention, so the formula is given all keys; and of experts those in use."""
@@ -57,6 +58,7 @@ def test_operations_are_what_torchs_counter_counts_for_a_forward_and_a_backward_
     assert counter.get_total_flops() == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("fields", [MISTRAL, MISTRAL | {"tie_word_embeddings": True}, MIXTRAL])
 def test_parameters_are_counted_as_transformers_makes_them(fields: dict[str, Any]) -> None:
     model = build(fields)
@@ -64,6 +66,7 @@ def test_parameters_are_counted_as_transformers_makes_them(fields: dict[str, Any
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.quick
 @pytest.mark.parametrize("fields", [MISTRAL, MIXTRAL], ids=["Mistral", "Mixtral"])
 def test_activations_are_what_autograd_keeps_for_the_backward_pass(fields: dict[str, Any], dtype: str) -> None:
     """Within 3 percent: the formula leaves out rotary tables and the router's small ones."""

@@ -32,7 +32,7 @@ def test_a_training_with_batches_left_out_later_is_to_the_bit_the_one_without_th
     before, _ = train(inputs, "a", trainer(**EVERYTHING))
     report, said = train(inputs, "b", without, inputs / "a/scratch")
     expected, _ = train(inputs, "c", without)
-    assert any(words.startswith("going on from step-00000008 of the training aaaaaaaaaaaaaaaa") for words in said)
+    assert any(words.startswith("resuming from step-00000008 of the training aaaaaaaaaaaaaaaa") for words in said)
     assert (starts(inputs / "b"), starts(inputs / "c")) == ([8], [0])
     assert digest_folder(inputs / "b/output") == digest_folder(inputs / "c/output")  # losses.jsonl and weights
     assert report == expected.model_copy(update={"warm_start": WarmStart(fingerprint="a" * 64, step=8)})

@@ -60,11 +60,12 @@ def assert_equal_runs(run: Path, undisturbed: Path) -> None:
     assert counts == expected_counts
 
 
+@pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(8, 18))])
 def test_a_run_interrupted_at_random_moments_goes_on_to_the_same_bytes(
-    inputs: Path, undisturbed: Path, tmp_path: Path
+    inputs: Path, undisturbed: Path, tmp_path: Path, seed: int
 ) -> None:
     """One rank or all killed, or asked to stop, up to eight times, also in the middle of a checkpoint."""
-    command = [sys.executable, "-m", "tests.support.ranks.interrupted_training", str(inputs), str(tmp_path), "7"]
+    command = [sys.executable, "-m", "tests.support.ranks.interrupted_training", str(inputs), str(tmp_path), str(seed)]
     done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     assert {name.split(" ")[0] for name, _, _ in done["interruptions"]} >= {"KILL", "TERM", "USR2"}
     assert any(saving for _, _, saving in done["interruptions"])

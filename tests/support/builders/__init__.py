@@ -1,1 +1,1 @@
-"""Small inputs, made in a moment: texts, tokenizers, models, token shards, runs."""
+"""Builds small inputs quickly: texts, tokenizers, models, token shards, runs."""

@@ -1,4 +1,4 @@
-"""Byte-level BPE bases in the manner of three families, trained in a moment on whatever text a test has."""
+"""Trains small byte-level BPE tokenizers in the manner of three model families, on any text that a test has."""
 
 import json
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ JAPANESE = (*texts.JAPANESE, *vocabularies.JAPANESE)
 TEMPLATE = "{% for message in messages %}<|im_start|>{{ message['content'] }}<|im_end|>{% endfor %}"
 
 FAMILIES = ("smollm", "llama", "qwen")
-"""Special tokens first, and single digits; special tokens after the vocabulary, words that are pieces taken whole; NFC."""
+"""smollm: special tokens first, single digits; llama, qwen: special tokens last; llama: known words stay whole; qwen: NFC."""
 
 
 def train(family: str, lines: Iterable[str], pieces: int) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def train(family: str, lines: Iterable[str], pieces: int) -> dict[str, Any]:
 
 
 def _rules(family: str, specification: dict[str, Any]) -> dict[str, Any]:
-    """What sets the family apart."""
+    """The settings that are the family's own."""
     if family == "smollm":  # and its merges are written in the older notation
         model = specification["model"]
         return {"model": model | {"merges": [" ".join(merge) for merge in model["merges"]]}}

@@ -1,4 +1,4 @@
-"""Records and scores of a whole invented run, as the door and `evaluate` leave them: what `publish` is given in tests."""
+"""The records and scores of an invented run, as the door and `evaluate` leave them: the inputs of `publish` in tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +81,7 @@ def make_scores() -> Scores:
 
 
 def make_record(stage: str, sha256: Mapping[str, str], started: str = "2026-01-01T00:00:00+00:00") -> Record:
-    """The record of one stage; `sha256` names what stands below artifacts/ by its path there."""
+    """The record of one stage; `sha256` has the digests of the paths below artifacts/."""
     values = STAGES[stage]
     inputs = {name: Artifact(path=f"artifacts/{path}", sha256=sha256[path]) for name, path in values["inputs"].items()}
     return Record(
@@ -98,7 +98,7 @@ def invented_digests() -> dict[str, str]:
 
 
 def write_records(folder: Path, model: Path, scores: Path) -> Path:
-    """Records whose chain ends in these very folders; returns the folder of records."""
+    """Writes records whose chain ends in exactly these folders; returns the folder of records."""
     sha256 = invented_digests() | {"train": digest_path(model), "evaluate": digest_path(scores)}
     for stage in STAGES:
         make_record(stage, sha256).write(folder / stage)

@@ -1,4 +1,4 @@
-"""Document lengths and weights in, token shards out whose tokens count on, so that a token tells its place."""
+"""Writes token shards for given document lengths and weights; their tokens count up, so that a token tells its place."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -14,17 +14,17 @@ LENGTH = 8
 FINGERPRINT = TokenizerFingerprint(
     version=1, pieces=60_000, bos=1, eos=2, document=[1, 2], reachable=0, vocabulary="0" * 64, golden={"": []}
 )
-"""Of no real tokenizer: these tokens count on."""
+"""Not of a real tokenizer: these tokens count up."""
 
 
 def quick_mixture(weights: list[float]) -> Mixture:
-    """In Tijdeman's order, which takes no search."""
+    """A mixture in Tijdeman's order, which needs no search."""
     turns = whole_weights(weights)
     return Mixture.in_order(tijdeman(turns), len(turns))
 
 
 def write_shards(folder: Path, lengths: dict[str, list[int]], weights: list[float], seed: int = 5) -> TokenShards:
-    """A source for each key; document n of source `ja` is `ja-n`."""
+    """Writes a source for each key; document n of source `ja` is `ja-n`."""
     sources = []
     for (key, documents), weight in zip(lengths.items(), weights, strict=True):
         edges = np.cumsum([0, *documents])

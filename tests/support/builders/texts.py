@@ -1,4 +1,4 @@
-"""A seed in, a page of original prose out: what the tests of collect and clean feed on."""
+"""Makes pages of original prose from a seed: the input of the tests of collect and clean."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A tiny Llama as llama.cpp writes it: what a GGUF is converted from, in tests."""
+"""Writes a tiny Llama as a GGUF file, as llama.cpp does: the input of the conversion's tests."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
 def names_and_shapes(pieces: int) -> dict[str, tuple[int, ...]]:
-    """GGUF's names of a tiny tied Llama's tensors, with the shapes that the hub has them in."""
+    """GGUF's names of a tiny tied Llama's tensors, with their shapes in the Hugging Face layout."""
     narrow = WIDTH // HEADS * KEY_VALUE_HEADS
     layer = {
         "attn_norm": (WIDTH,), "attn_q": (WIDTH, WIDTH), "attn_k": (narrow, WIDTH), "attn_v": (narrow, WIDTH),

@@ -1,4 +1,4 @@
-"""Model folders small enough for a test: a Mistral of a few thousand weights with a byte-level tokenizer of its own."""
+"""Writes model folders small enough for a test: a Mistral of a few thousand weights with its own byte-level tokenizer."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ SPECIAL = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
 
 
 def build_tokenizer() -> Tokenizer:
-    """Every byte is a piece, after the three special ones; BOS stands in front where special tokens are asked for."""
+    """Every byte is a piece, after the three special tokens; BOS stands in front if special tokens are asked for."""
     pieces = [*SPECIAL.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
     numbers = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.BPE(numbers, [], unk_token=SPECIAL["unk_token"]))
@@ -23,7 +23,7 @@ def build_tokenizer() -> Tokenizer:
 
 
 def fast_tokenizer() -> Any:
-    """The same tokenizer as transformers has it."""
+    """The same tokenizer in the class of transformers."""
     return PreTrainedTokenizerFast(tokenizer_object=build_tokenizer(), **SPECIAL)
 
 

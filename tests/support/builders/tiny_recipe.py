@@ -1,4 +1,4 @@
-"""A recipe that is as real as the smoke and a few times smaller, for what must be run many times."""
+"""A recipe that is as real as the smoke recipe but a few times smaller, for tests that run it many times."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Packed tokens in, a run's workspace as `martlet` leaves it out: what commands that look into a run are tested on."""
+"""Builds a run's workspace around packed tokens, as `martlet` leaves it, for tests of commands that look into a run."""
 
 from pathlib import Path
 from typing import Any

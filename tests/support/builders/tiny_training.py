@@ -1,4 +1,4 @@
-"""A folder in, a tiny training run in it: the real trainer and DeepSpeed on a few sentences."""
+"""Runs a tiny training in a folder: the real trainer and DeepSpeed on a few sentences."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +53,7 @@ def write_text_and_model(folder: Path) -> None:
 
 
 def packer(**changes: Any) -> MixturePacker:
-    """Nine parts of Japanese, one of English."""
+    """A packer of nine parts of Japanese and one of English."""
     fields: dict[str, Any] = {
         "kind": "mixture", "version": 5, "sequence_length": SEQUENCE_LENGTH, "seed": 7,
         "mixture": [{"text": "ja/*", "weight": 0.9}, {"text": "en/*", "weight": 0.1}],

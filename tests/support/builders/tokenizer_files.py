@@ -1,4 +1,4 @@
-"""A model folder in, the same folder with a changed `tokenizer.json` out: the faults that a fingerprint must see."""
+"""Changes the `tokenizer.json` of a model folder: the faults that a tokenizer fingerprint must see."""
 
 import json
 from collections.abc import Callable
@@ -24,5 +24,5 @@ def delay_merge(folder: Path, left: str, right: str) -> None:
 
 
 def lose_bos(folder: Path) -> None:
-    """Puts nothing in front of a text any more."""
+    """Makes the tokenizer put nothing in front of a text any more."""
     edit_fast_tokenizer(folder, lambda values: values.update(post_processor=None))

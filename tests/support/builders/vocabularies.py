@@ -1,4 +1,4 @@
-"""A tiny base tokenizer in the manner of Mistral's, trained in a moment on sentences written for these tests."""
+"""Trains a tiny base tokenizer in the manner of Mistral's, on sentences that were written for these tests."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An attempt's file in; trains it, and leaves the tokens that went into each rank's model at each step, in their order."""
+"""Trains an attempt from its file, and writes the tokens that went into each rank's model at each step, in their order."""
 
 import sys
 from pathlib import Path

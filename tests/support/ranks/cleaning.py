@@ -1,6 +1,6 @@
-"""A folder in, collected pages there that are hard to share out; or a cleaning of them, in the stage's own way.
+"""Collects pages that are hard to share out among ranks, and cleans them as the stage does.
 
-`python -m tests.support.ranks.cleaning COLLECTED FOLDER RANKS WORKERS` is a stage's process, with ranks of its own.
+`python -m tests.support.ranks.cleaning COLLECTED FOLDER RANKS WORKERS` is a stage's process, which starts ranks of its own.
 """
 
 import base64
@@ -49,7 +49,7 @@ def clean(
 
 
 def collect(folder: Path) -> Path:
-    """Pages in files of several units: one has a WARC file in a page, one is a single gzip member; and duplicates."""
+    """Collects pages in files of several units: one has a WARC file in a page, one is a single gzip member; and duplicates."""
     chance = random.Random(20240311)
     for name in ("web", "bundle", "lines", "base"):
         (folder / name).mkdir(parents=True)
@@ -75,13 +75,13 @@ def collect(folder: Path) -> Path:
 
 
 def page(chance: random.Random, sentences: tuple[str, ...], seed: int) -> bytes:
-    """A page of prose, with noise that no compression makes small."""
+    """A page of prose, with noise that does not compress."""
     noise = base64.b64encode(chance.randbytes(NOISE_BYTES)).decode()
     return html(prose(sentences, seed, 18)).replace(b"</head>", f"<script>{noise}</script></head>".encode())
 
 
 def warc(pages: list[tuple[str, bytes]], *, packed: bool) -> bytes:
-    """A crawl's file: after every fifth page also a record that is none."""
+    """A WARC file; every fifth page is followed by a record that is not a page."""
     stream = io.BytesIO()
     writer = WARCWriter(stream, gzip=packed)
     for number, (media_type, body) in enumerate(pages):

@@ -1,4 +1,4 @@
-"""A list of attempts in; trains each of them in this process, and leaves what its engine computed and is made of.
+"""Trains each of a list of attempts in this process, and writes what its engine computed and is made of.
 
 For each attempt, its scratch folder gets `engine.safetensors` (the whole gradient of the first update, by name) and
 `engine.json`. One process for many engines: starting one takes longer than training ten.
@@ -21,7 +21,7 @@ def main(path: Path) -> None:
 
 
 def probe(attempt: Any) -> None:
-    """Trains one attempt to its end, and writes down what was seen on the way."""
+    """Trains one attempt to its end, and writes what was seen on the way."""
     from safetensors.torch import save_file
 
     from components.train.loop.steps import TrainingLoop
@@ -38,7 +38,7 @@ def probe(attempt: Any) -> None:
 
 
 class StepMetrics:
-    """Sees each update coming: keeps the first gradient, every learning rate, and how often training computed a layer."""
+    """Watches each update: keeps the first gradient, every learning rate, and how often training computed a layer."""
 
     def __init__(self, engine: Any) -> None:
         self.engine, self.update = engine, engine.step
@@ -63,7 +63,7 @@ class StepMetrics:
 
 
 def made_of(engine: Any) -> dict[str, Any]:
-    """Number types, settings and leaf modules of an engine."""
+    """The number types, settings and leaf modules of an engine."""
     from deepspeed.utils import get_z3_leaf_modules
 
     adam = engine.optimizer.optimizer

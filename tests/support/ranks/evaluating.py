@@ -1,7 +1,7 @@
-"""Inputs and a folder in; an evaluation of two tiny models there, in the stage's own way.
+"""Evaluates two tiny models in a folder, as the stage does.
 
-`python -m tests.support.ranks.evaluating INPUTS FOLDER` is a stage's process, with ranks of its own. It imports as little
-as a stage does.
+`python -m tests.support.ranks.evaluating INPUTS FOLDER` is a stage's process, which starts ranks of its own. It imports
+as little as a stage does.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""A launcher whose ranks are forked from one process that has imported everything: a start takes a second instead of ten.
+"""Launches ranks that are forked from one process that has imported everything: a start takes 1 s instead of 10 s.
 
-`python -m tests.support.ranks.forked_ranks` is that process: a launch a line on its standard input, the ranks' exit codes on
-its output. The real launcher has tests of its own (`integration/infra/test_local.py`), and trains in `e2e/`.
+`python -m tests.support.ranks.forked_ranks` is that process: it reads one launch per line from standard input, and writes the
+ranks' exit codes. The real launcher has tests of its own (`integration/infra/test_local.py`), and trains in `e2e/`.
 """
 
 import atexit
@@ -28,7 +28,7 @@ WARM = ("components.train.loop.steps", "torch._inductor.compile_fx", "transforme
 
 @dataclass(frozen=True)
 class Launch:
-    """A module to be run in so many ranks, and where each of them logs."""
+    """A module to be run in `processes` ranks, and the folder of their logs."""
 
     module: str
     arguments: list[str]
@@ -41,14 +41,14 @@ class ForkedRanks(NoJobs):
     """Satisfies `components.base.ports.Launcher`; each rank has one thread."""
 
     def __init__(self, logs: Path) -> None:
-        """`logs` gets one file a rank, appended to."""
+        """`logs` gets one file per rank, appended to."""
         self.logs = logs
 
     def run(
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
         outcome: Path | None = None,
     ) -> None:
-        """Runs the module in so many ranks. Raises `WorkerFailed` with their exit codes and the logs' ends."""
+        """Runs the module in `processes` ranks. Raises `WorkerFailed` with their exit codes and the logs' ends."""
         self.logs.mkdir(parents=True, exist_ok=True)
         if outcome is not None:
             outcome.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def ask(launch: Launch) -> list[int]:
 
 @cache
 def warm_process() -> "subprocess.Popen[str]":
-    """Started when the first launch needs it; it ends with this process."""
+    """The process that ranks are forked from: started for the first launch, it ends with this process."""
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.support.ranks.forked_ranks"], cwd=Path(__file__).parents[3], text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (no lock)
@@ -106,7 +106,7 @@ def fork(launch: Launch, rank: int) -> int:
 
 
 def place(launch: Launch, rank: int) -> None:
-    """The rank's variables, arguments and log."""
+    """Sets the rank's variables, arguments and log."""
     log = os.open(Path(launch.logs) / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     silence = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((silence, 0), (log, 1), (log, 2)):
@@ -118,7 +118,7 @@ def place(launch: Launch, rank: int) -> None:
 
 
 def run_as_main(module: str) -> None:
-    """As `python -m` would, though it may be imported already."""
+    """Runs the module as `python -m` would, even if it is imported already."""
     sys.modules.pop(module, None)
     runpy.run_module(module, run_name="__main__")
 
@@ -134,7 +134,7 @@ def warm_up() -> None:
 
 
 def serve() -> None:
-    """Launch after launch, until the input ends; where one rank fails, the others would wait for it for ever."""
+    """Runs launch after launch until the input ends; if one rank fails, kills the others, which would wait for it forever."""
     for line in sys.stdin:
         launch = Launch(**json.loads(line))
         ranks = [fork(launch, rank) for rank in range(launch.processes)]

@@ -1,4 +1,4 @@
-"""A folder in; a tiny training in it that is interrupted again and again, each time at another moment, until it is done.
+"""Runs a tiny training that is interrupted again and again, each time at another moment, until it is done.
 
 `python -m tests.support.ranks.interrupted_training INPUTS RUN SEED` prints what it did, as JSON. The ranks are
 forked from this process.
@@ -25,7 +25,7 @@ EVERY_STEPS = 2
 
 
 class InterruptedRanks(NoJobs):
-    """Satisfies `components.base.ports.Launcher`: the worker itself, in forked processes; may interrupt them."""
+    """Satisfies `components.base.ports.Launcher`: runs the worker itself in forked processes, and may interrupt them."""
 
     def __init__(self, run: Path, seed: int) -> None:
         self.run_folder, self.random = run, random.Random(seed)
@@ -37,7 +37,7 @@ class InterruptedRanks(NoJobs):
         self, module: str, arguments: Sequence[str], *, processes: int, environment: Mapping[str, str],
         outcome: Path | None = None,
     ) -> None:
-        """Starts them, interrupts them where the plan says so, and waits for all."""
+        """Starts the ranks, interrupts them if the plan says so, and waits for all."""
         assert outcome is not None
         outcome.unlink(missing_ok=True)
         self.launches += 1
@@ -52,7 +52,7 @@ class InterruptedRanks(NoJobs):
             raise WorkerFailed(f"ranks ended with {codes}")
 
     def interrupt(self, ranks: Sequence[int]) -> None:
-        """Waits for some step that is still to come, then a moment more, and sends what is next in the plan."""
+        """Waits for a step that is still to come, then a moment more, and sends the next signal of the plan."""
         word, _, whom = self.plan[0].partition(" ")
         goal = self.steps() + 1
         until = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""A behaviour in, a rank that behaves so: what the launcher's tests start instead of torch."""
+"""A rank that behaves as its first argument says: what the launcher's tests start instead of torch."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ def wait() -> NoReturn:
 
 
 def environment(folder: Path) -> int:
-    """Leaves what it was told."""
+    """Writes the variables that it was given."""
     (folder / f"{RANK}.txt").write_text("\n".join(os.environ[name] for name in NAMES))
     return 0
 
 
 def last_fails(_: Path) -> int:
-    """Only the last rank fails; the others would wait for ever."""
+    """Only the last rank fails; the others would wait forever."""
     if RANK < LAST:
         wait()
     sys.stderr.write("the ledger has no such page\n")
@@ -32,14 +32,14 @@ def last_fails(_: Path) -> int:
 
 
 def last_is_killed(_: Path) -> int:
-    """As the kernel kills where memory is out."""
+    """Only the last rank is killed, as by the kernel when there is no memory left."""
     if RANK == LAST:
         os.kill(os.getpid(), signal.SIGKILL)
     wait()
 
 
 def deaf(folder: Path) -> int:
-    """Rank 0 fails once rank 1 is there, which hears no SIGTERM."""
+    """Rank 0 fails once rank 1 runs, which ignores SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if RANK > 0:
         (folder / "deaf").write_text(str(os.getpid()))
@@ -50,7 +50,7 @@ def deaf(folder: Path) -> int:
 
 
 def notes_term(folder: Path) -> int:
-    """Leaves in order when it is asked to."""
+    """Ends in order when it is asked to."""
     signal.signal(signal.SIGTERM, lambda *_: ((folder / f"term-{RANK}").touch(), sys.exit(0)))
     (folder / f"ready-{RANK}.partial").write_text(str(os.getpid()))
     (folder / f"ready-{RANK}.partial").rename(folder / f"ready-{RANK}")

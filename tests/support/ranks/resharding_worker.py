@@ -1,8 +1,8 @@
-"""A list of attempts in; trains each a few steps in this process, and leaves what its engine was and computed.
+"""Trains each of a list of attempts a few steps in this process, and writes what its engine was and computed.
 
-For each, its scratch folder gets `facts.json`; where it was restored, the checkpoint written once more (`again/`); and where
-it was trained to its end, the model folder and `engine.safetensors` (logits for some samples). One process for many engines:
-starting one takes longer than training ten.
+Each attempt's scratch folder gets `facts.json`; if it was restored, the checkpoint written once more (`again/`); and if it was
+trained to its end, the model folder and `engine.safetensors` (logits for some samples). One process for many engines: starting
+one takes longer than training ten.
 """
 
 import json
@@ -62,7 +62,7 @@ def save_again(run: Any, step: int, name: str = "again") -> None:
 
 
 def refusal_of_a_blocked_folder(run: Any, step: int) -> str:
-    """What the last rank is told where rank 0 could not write."""
+    """What the last rank is told if rank 0 could not write."""
     import torch.distributed as dist
 
     from components.errors import ResourceError
@@ -80,7 +80,7 @@ def refusal_of_a_blocked_folder(run: Any, step: int) -> str:
 
 
 def deviations(run: Any) -> dict[str, float]:
-    """Of every matrix that training begins with."""
+    """The standard deviation of every matrix that training begins with."""
     from components.train.loop.export import whole_weights
 
     weights = whole_weights(run.engine, run.training)
@@ -88,7 +88,7 @@ def deviations(run: Any) -> dict[str, float]:
 
 
 def leave_model(run: Any) -> None:
-    """Exports, in small shards, and keeps the engine's own logits."""
+    """Exports the model in small shards, and keeps the engine's own logits."""
     import numpy as np
     import torch
     from safetensors.torch import save_file
@@ -105,7 +105,7 @@ def leave_model(run: Any) -> None:
 
 
 def refusal_of_a_broken_model(run: Any) -> str:
-    """What is said where the weights that were loaded are not those that were saved; "" where nothing is."""
+    """What is said if the loaded weights are not those that were saved; "" if nothing is said."""
     from components.errors import CheckpointRefused
 
     before = run.saver.probe.loss()

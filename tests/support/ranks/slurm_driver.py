@@ -1,7 +1,7 @@
-"""A JSON file that says what to run in, `BatchLauncher` in a process of its own out: one that a test may kill at any moment.
+"""Runs `BatchLauncher` as a JSON file says, in a process of its own that a test may kill at any moment.
 
-`python -m tests.support.ranks.slurm_driver FILE` does what a stage's door does: it holds the scratch folder, asks for nothing
-if the ranks finished already, and ends with exit code 1 and one message for a mistake.
+`python -m tests.support.ranks.slurm_driver FILE` does what a stage's door does: it holds the scratch folder, submits nothing
+if the ranks finished already, and ends with exit code 1 and one message if there is an error.
 """
 
 import sys

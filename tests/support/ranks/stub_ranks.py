@@ -1,9 +1,10 @@
-"""A folder and a number of steps in; ranks that count steps of a tenth of a second, save on a signal, and go on later.
+"""Ranks that count steps of a tenth of a second, save on a signal, and resume later.
 
-`history-RANK` in the folder gets a line for each step that this rank makes: job, restart, step, ranks. It goes on from there:
-killed between saving a count beside it and telling of it, it would leave a step out. A test may put files there:
-`deaf`: the ranks ignore the signals that ask for an end; `enough`: the step at hand is the last; `fail-RANK`: the step from
-which on this rank fails by itself; `die-RANK`, `die-NODE`: the step after which a rank is killed (0: before any, always).
+`history-RANK` in the folder gets a line for each step that this rank makes: job, restart, step, ranks. The rank resumes from
+this file: with a count saved next to it, a rank that is killed between the two writes would leave a step out. A test may put
+files into the folder: `deaf`: the ranks ignore the signals that ask for an end; `enough`: the current step is the last;
+`fail-RANK`: the step from which on this rank fails by itself; `die-RANK`, `die-NODE`: the step after which a rank is killed
+(0: before any, always).
 """
 
 import os
@@ -49,20 +50,20 @@ def saved(history: Path) -> int:
 
 
 def save(history: Path, done: int) -> None:
-    """In one step: a rank may be killed at any moment."""
+    """Saves the count in a single write: a rank may be killed at any moment."""
     with history.open("a") as stream:
         restart = os.environ.get("SLURM_RESTART_COUNT", "0")
         stream.write(f"{os.environ['SLURM_JOB_ID']} {restart} {done} {os.environ['WORLD_SIZE']}\n")
 
 
 def tell(done: int, steps: int) -> None:
-    """Says how far it is."""
+    """Prints a progress line."""
     sys.stdout.write(Progress(done, steps, f"{os.environ['WORLD_SIZE']} ranks").line() + "\n")
     sys.stdout.flush()
 
 
 def blow_up(folder: Path, rank: int, done: int) -> None:
-    """As a test asks for."""
+    """Fails or is killed, if a test asks for that."""
     for name in (f"fail-{rank}", f"die-{rank}", f"die-{os.environ['SLURMD_NODENAME']}"):
         asked = folder / name
         if asked.exists() and due(name, int(asked.read_text()), done):
@@ -73,7 +74,7 @@ def blow_up(folder: Path, rank: int, done: int) -> None:
 
 
 def due(name: str, asked: int, done: int) -> bool:
-    """What kills does so once; a rank may be steps ahead of the one that a test looks at when it asks for a failure."""
+    """A kill happens once; a failure also later, since a rank may be steps ahead of the one that a test looks at."""
     return done >= asked if name.startswith("fail") else done == asked
 
 

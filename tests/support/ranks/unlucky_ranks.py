@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
 
 
 def suffer(folder: Path) -> None:
-    """As a test asks for."""
+    """Has the bad luck that a test asks for."""
     if (folder / "killed").exists():
         (folder / "killed").unlink()
         os.kill(os.getpid(), signal.SIGKILL)

@@ -125,7 +125,7 @@ def test_warc_files_are_taken_over_record_by_record(tmp_path: Path, pages: Path,
 @pytest.mark.parametrize(("name", "content", "words"), [
     ("a.warc.gz", b"\x1f\x8b\x08 not a WARC file", "a.warc.gz"),
     ("a.jsonl", b'{"text": "one"}\n{"body": "two"}\n', "a.jsonl, line 2"),
-    ("a.html.gz", gzip.compress(b"<p>cut off</p>" * 99, mtime=0)[:-20], "a.html.gz is no whole gzip file"),
+    ("a.html.gz", gzip.compress(b"<p>cut off</p>" * 99, mtime=0)[:-20], "a.html.gz is not a whole gzip file"),
     ("a.jsonl", b"", "hold no page at all"),
 ])
 def test_a_damaged_file_is_named(tmp_path: Path, model: dict[str, str], name: str, content: bytes, words: str) -> None:

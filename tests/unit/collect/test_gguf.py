@@ -64,9 +64,9 @@ def test_the_same_file_gives_the_same_bytes(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"architecture": "qwen2"}, r"tiny\.gguf holds 'qwen2', where the architecture 'llama'.*as safetensors"),
-    ({"pre": "llama-bpe"}, r"cuts text as 'llama-bpe'; known is 'gpt2' as one of gpt-2, smollm\. Take the model"),
-    ({"more": "rope_freqs.weight"}, r"holds the tensor rope_freqs\.weight, none of a Llama's"),
+    ({"architecture": "qwen2"}, r"tiny\.gguf holds 'qwen2', but the architecture 'llama'.*as safetensors"),
+    ({"pre": "llama-bpe"}, r"cuts text as 'llama-bpe'; expected 'gpt2' that cuts it as one of gpt-2, smollm\. Take the model"),
+    ({"more": "rope_freqs.weight"}, r"holds the tensor rope_freqs\.weight, which is not a Llama's"),
 ], ids=["architecture", "tokenizer", "tensor"])
 def test_what_is_not_known_is_refused_with_the_next_step(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     file = write_gguf(tmp_path / "tiny.gguf", byte_levels.small("smollm"), **changes)
@@ -77,7 +77,7 @@ def test_what_is_not_known_is_refused_with_the_next_step(changes: dict[str, Any]
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tiny.gguf").write_bytes(b"no such thing" * 100)
-    with pytest.raises(SourceMissing, match=r"tiny\.gguf is no GGUF file"):
+    with pytest.raises(SourceMissing, match=r"tiny\.gguf is not a GGUF file"):
         convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
 
 

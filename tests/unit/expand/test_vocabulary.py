@@ -212,7 +212,7 @@ def test_vocabulary_that_is_no_multiple_is_refused_with_its_neighbours() -> None
 
 def test_padding_rows_count_towards_the_multiple() -> None:
     assert growth(pieces=42_801, padding_rows=7, multiple_of=8).pieces == 42_801
-    with pytest.raises(ValidationError, match=r"padding_rows: 6 is no multiple"):
+    with pytest.raises(ValidationError, match=r"padding_rows: 6 is not a multiple"):
         growth(pieces=42_801, padding_rows=6, multiple_of=8)
 
 

@@ -341,7 +341,7 @@ def broken(folder: Path, change: str) -> Path:
     ("no embedding", InputError, "holds no model.embed_tokens.weight. Fetch"),
     ("width", InputError, r"lm_head.weight is BF16 \[40, 8\]; expected .* the width of the embedding"),
     ("dtype", InputError, r"embed_tokens.weight is F8_E4M3 \[40, 16\]; expected F32, F16, BF16"),
-    ("cut off", InputError, "is no whole safetensors file"),
+    ("cut off", InputError, "is not a whole safetensors file"),
 ])
 def test_a_model_that_cannot_be_enlarged_is_refused_with_both_numbers(
     tmp_path: Path, change: str, error: type[InputError], words: str
@@ -351,8 +351,8 @@ def test_a_model_that_cannot_be_enlarged_is_refused_with_both_numbers(
 
 
 @pytest.mark.parametrize(("index", "words"), [
-    ("{", "is no JSON"), ("[]", "holds no JSON object"), ("{}", "has no weight_map"),
-    ({EMBEDDING: "../model.safetensors"}, r"lies in '\.\./model\.safetensors'; the name of a file beside it"),
+    ("{", "is not JSON"), ("[]", "holds no JSON object"), ("{}", "has no weight_map"),
+    ({EMBEDDING: "../model.safetensors"}, r"lies in '\.\./model\.safetensors'; the name of a file next to it"),
     ({EMBEDDING: "absent.safetensors"}, "absent.safetensors does not exist"),
     ({EMBEDDING: FILE, "model.layers.9.x": FILE}, f"layers.9.x was expected in {FILE} and found in no shard"),
     ({EMBEDDING: FILE, "model.layers.9.x": "more.safetensors"}, f"weight was expected in {FILE} and found in {FILE}, more"),
@@ -366,7 +366,7 @@ def test_an_index_that_does_not_tell_the_shards_is_refused(tmp_path: Path, index
         check_matrices(model, PIECES, 0)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "config.json is no JSON"), ("[]", "config.json holds no JSON object")])
+@pytest.mark.parametrize(("text", "words"), [("{", "config.json is not JSON"), ("[]", "config.json holds no JSON object")])
 def test_a_config_that_is_none_is_refused(tmp_path: Path, text: str, words: str) -> None:
     model = write_model(tmp_path / "model", tensors_of())
     (model / "config.json").write_text(text, encoding="utf-8")

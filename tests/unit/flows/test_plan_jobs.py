@@ -52,7 +52,7 @@ def test_of_an_unknown_duration_a_jobs_limit_is_priced_and_without_gpus_nothing(
     slurm = load_cluster("a100-16x8", PRICED)
     assert slurm is not None
     rows = dict(job_rows(slurm.stages["evaluate"], slurm, None))
-    assert rows["GPU-hours"] == "192 at 2.00 USD: 384 USD, where a job uses all its time"
+    assert rows["GPU-hours"] == "192 at 2.00 USD: 384 USD, if a job uses all its time"
     assert list(dict(job_rows(slurm.stages["clean"], slurm, None))) == ["each job"]
 
 

@@ -62,7 +62,7 @@ def test_without_its_slurm_a_site_may_have_any_number_of_processes() -> None:
     ("slurm.stages.clean.walltime_minutes=10", r"slurm: signal_seconds 600 is all of stages\.clean\.walltime_minutes 10"),
     ("slurm.environment={HF_TOKEN: x}", r"slurm\.environment: HF_TOKEN looks like a secret"),
     ("slurm.environment={TOKENIZERS_PARALLELISM: '0'}", None),
-    ("slurm.environment={a-b: x}", r"'a-b' is no name of a variable"),
+    ("slurm.environment={a-b: x}", r"'a-b' is not a name of a variable"),
     ("slurm.polls=3", r"slurm\.polls: Extra inputs are not permitted"),
     ("name.x=3", "nothing that could have a key 'x'"),
 ])

@@ -83,4 +83,4 @@ def test_the_command_answers_with_its_exit_code(release: Path, capsys: pytest.Ca
     assert main([str(release)]) == 1
     assert "config.json has changed" in capsys.readouterr().out
     assert main([str(release.parent)]) == 1
-    assert "is no release" in capsys.readouterr().err
+    assert "is not a release" in capsys.readouterr().err

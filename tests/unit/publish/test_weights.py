@@ -72,7 +72,7 @@ def test_the_same_weights_give_the_same_shards(source: Path) -> None:
 def test_a_file_that_was_cut_short_is_refused(source: Path) -> None:
     path = source / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match="is no whole safetensors file"):
+    with pytest.raises(InputError, match="is not a whole safetensors file"):
         release_weights(source, source.parent / "target", MEGABYTE)
 
 

@@ -181,7 +181,7 @@ def test_ids_that_contradict_each_other_are_refused(tokens: list[tuple[str, int]
 
 
 def test_bos_that_is_no_piece_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"bos_token is '<s>', which is no piece of tokenizer\.json"):
+    with pytest.raises(InputError, match=r"bos_token is '<s>', which is not a piece of tokenizer\.json"):
         read_byte_level(write(tmp_path, small("llama"), bos_token="<s>"))  # noqa: S106 (a token of text)
 
 
@@ -193,7 +193,7 @@ def test_special_token_for_which_the_model_has_no_row_is_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    (None, "does not exist"), ("{", "is no JSON"), ("[]", "is no tokenizer"),
+    (None, "does not exist"), ("{", "is not JSON"), ("[]", "is not a tokenizer"),
     (json.dumps(small("qwen") | {"model": BASES["qwen"]["model"] | {"merges": [["zzz", "y"]]}}), "can be loaded"),
     (json.dumps(small("qwen") | {"added_tokens": [{"id": 0}]}), "can be loaded"),
     (json.dumps(small("qwen") | {"normalizer": 7}), "can be loaded"),

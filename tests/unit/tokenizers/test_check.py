@@ -363,7 +363,7 @@ def test_a_folder_without_a_readable_tokenizer_is_one_message(tmp_path: Path, na
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere is no folder"):
+    with pytest.raises(InputError, match=r"nowhere is not a folder"):
         check(tmp_path / "nowhere")
 
 

@@ -78,7 +78,7 @@ def test_a_document_has_its_frame_in_the_fingerprint() -> None:
 
 def test_a_file_that_is_no_fingerprint_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"version": 0}')
-    with pytest.raises(InputError, match=r"tokenizer_fingerprint\.json is no tokenizer fingerprint of version 1"):
+    with pytest.raises(InputError, match=r"tokenizer_fingerprint\.json is not a tokenizer fingerprint of version 1"):
         read_tokenizer_fingerprint(tmp_path)
 
 
@@ -174,7 +174,7 @@ def test_other_bytes_of_the_same_tokenizer_json_are_the_same(folder: Path) -> No
 
 def test_a_tokenizer_json_that_is_none_is_named(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(InputError, match=r"tokenizer\.json is not a tokenizer"):
         folder_tokenizer_fingerprint(folder)
 
 
@@ -193,7 +193,7 @@ def test_bos_is_what_stands_in_front_where_special_tokens_are_asked_for(asked: l
 
 @pytest.mark.parametrize("asked", [[1, 1, 5, 6], [5, 7], [1, 5]], ids=["BOS twice", "another text", "a part"])
 def test_any_other_frame_is_refused(asked: list[int]) -> None:
-    with pytest.raises(TokenizerMismatch, match=r"a folder: where special tokens are asked for, .* Correct its post_processor"):
+    with pytest.raises(TokenizerMismatch, match=r"a folder: if special tokens are asked for, .* Correct its post_processor"):
         bos_in_front([5, 6], asked, "a folder")
 
 

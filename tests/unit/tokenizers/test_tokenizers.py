@@ -131,7 +131,7 @@ def test_absent_tokenizer_is_named(tmp_path: Path) -> None:
 
 def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(b'{"version": 1}')
-    with pytest.raises(InputError, match="no SentencePiece model"):
+    with pytest.raises(InputError, match="not a SentencePiece model"):
         load_tokenizer(tmp_path)
 
 
@@ -237,8 +237,8 @@ def stated(specials: dict[str, str]) -> dict[str, Any]:
     ({"extra_special_tokens": {"image_token": "<img>"}}, "'<img>' with no id"),
     ({"additional_special_tokens": "<img>"}, "additional_special_tokens is '<img>'; a list of tokens was expected"),
     ({"eos_token": "<s>"}, r"states eos_token '<s>', but that of tokenizer\.model is '</s>'"),
-    ({"added_tokens_decoder": [{"content": "<s>"}]}, "added_tokens_decoder is no JSON object"),
-    (stated({"one": "<s>"}), "'one' is no id of a special token"),
+    ({"added_tokens_decoder": [{"content": "<s>"}]}, "added_tokens_decoder is not a JSON object"),
+    (stated({"one": "<s>"}), "'one' is not an id of a special token"),
     ({"bos_token": {"lstrip": True}}, "its text was expected"),
 ])
 def test_special_token_that_is_no_piece_or_two_is_refused(tmp_path: Path, config: dict[str, Any], words: str) -> None:

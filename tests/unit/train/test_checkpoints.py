@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_gone_on_from_and_said(
     write_checkpoint(context.scratch / "checkpoints", 4, processes=16)
     attempt = trainer()._request(context, inputs / "model", inputs / "tokens")
     assert find_start(attempt) == Start(checkpoint_path(attempt.scratch / "checkpoints", 4), 4)
-    words = "going on from step-00000004, 4 of 16 steps are done (written by 16 processes, read by 1)"
+    words = "resuming from step-00000004, 4 of 16 steps are done (written by 16 processes, read by 1)"
     assert words in capsys.readouterr().out
 
 

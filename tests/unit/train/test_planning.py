@@ -126,7 +126,7 @@ def test_a_model_of_another_family_has_no_shape_and_is_forecast_as_unknown(tmp_p
 def test_a_batch_that_the_site_cannot_deal_out_is_said_in_the_plan() -> None:
     shape = ModelShape(8, 16, 1, 2, 1, 4, None, False, None, None)
     rows = dict(forecast(trainer(), ModelSummary(100, shape), replace(SITE, train_processes=3)))
-    assert rows["a global batch"].startswith("would stop it: global_batch_size 4 is no multiple of 6")
+    assert rows["a global batch"].startswith("would stop it: global_batch_size 4 is not a multiple of 6")
 
 
 @pytest.mark.parametrize(("last", "every_steps"), [(1, None), (2, None), (2, 30), (3, 20), (99, None)])

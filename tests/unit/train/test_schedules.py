@@ -60,7 +60,7 @@ def test_heights_stay_between_nothing_and_all(steps: int, data: st.DataObject) -
 
 
 def test_a_decay_that_is_longer_than_what_follows_the_warm_up_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"schedule\.decay_steps 15 exceeds the 14 steps behind the warm-up"):
+    with pytest.raises(ValidationError, match=r"schedule\.decay_steps 15 exceeds the 14 steps after the warm-up"):
         trainer(schedule={"kind": "wsd", "decay_steps": 15, "shape": "linear"}, steps=16, warmup_steps=2)
 
 

@@ -77,7 +77,7 @@ def test_a_global_batch_is_the_same_set_at_any_number_of_processes(
 
 def test_a_batch_that_the_site_cannot_deal_out_is_refused_with_every_number(inputs: Path, tmp_path: Path) -> None:
     context = make_context(tmp_path, site=replace(SITE, train_processes=3, train_micro_batch_size=2))
-    with pytest.raises(ParameterError, match=r"4 is no multiple of 6: site 'test' has train_processes 3 × .*size 2"):
+    with pytest.raises(ParameterError, match=r"4 is not a multiple of 6: site 'test' has train_processes 3 × .*size 2"):
         trainer().run(context, model=inputs / "model", tokens=inputs / "tokens", output=tmp_path / "output")
 
 

@@ -44,7 +44,7 @@ def test_the_newest_checkpoint_before_the_first_other_batch_is_gone_on_from(tmp_
     old = training(tmp_path, "a", [], (4, 8, 12, 16))
     new = training(tmp_path, "b", [[9, 10]])
     words = "the training aaaaaaaaaaaaaaaa (skip_batches: []), which parts from this one at step 9"
-    assert go_on(new, old) == [f"going on from step-00000008 of {words}"]
+    assert go_on(new, old) == [f"resuming from step-00000008 of {words}"]
     manifest = read_manifest(checkpoint_path(new.scratch / "checkpoints", 8))
     assert manifest is not None
     assert (manifest.fingerprint, manifest.step, steps_in(new.scratch / "checkpoints")) == ("b" * 64, 8, [8])

@@ -1,1 +1,1 @@
-"""Tokenizer folders of every kind, asked in one way: the reader, one file a kind, and who chooses among them."""
+"""Readers of tokenizer folders: one interface, one file for each kind, and the module that chooses among them."""

@@ -1,4 +1,4 @@
-"""Any other tokenizer folder (vocab.json and merges.txt, vocab.txt, …) in, its reader out, by way of transformers."""
+"""Reads any other tokenizer folder (vocab.json and merges.txt, vocab.txt, …) by way of transformers."""
 
 import json
 import re
@@ -16,27 +16,27 @@ from components.tokenizers.check.readers.sentencepiece_reader import read_senten
 
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffd]")
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
-"""Under which names other families keep a SentencePiece model, which means nothing without the rules of their class."""
+"""The names under which other families keep a SentencePiece model, which has no meaning without the rules of their class."""
 KNOWN = ("vocab.json", "merges.txt", "vocab.txt", "tokenizer_config.json", *SENTENCEPIECE)
 
 
 @dataclass
 class SlowReader(Reader):
-    """A tokenizer that transformers has in Python alone: it is asked text by text.
+    """A tokenizer that transformers implements in Python alone: it is asked text by text.
 
-    Its normaliser is its code's secret. NFKC, lower case, and no control characters is what such code does as a rule: a
-    text that comes back alike by this measure counts as normalised.
+    Its normaliser is hidden in its code. As a rule such code applies NFKC, lower case, and removes control
+    characters: a text that is the same after these changes counts as normalised.
     """
 
     tokenizer: Any = None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """As the port says."""
-        how = {"add_special_tokens": False, "verbose": False}  # or it warns of texts that are longer than the model's
+        how = {"add_special_tokens": False, "verbose": False}  # else it warns of texts that are longer than the model allows
         return [attempt(partial(self.tokenizer.encode, text, **how), self.refusals, []) for text in texts]
 
     def encode_inside(self, texts: Sequence[str]) -> list[list[int]]:
-        """No way to ask for that: as at the beginning of a text."""
+        """As at the beginning of a text: transformers has no way to ask for the inside of a sentence."""
         return self.encode(texts)
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
@@ -45,20 +45,20 @@ class SlowReader(Reader):
         return [attempt(partial(self.tokenizer.decode, row, **how), self.refusals, "") for row in rows]
 
     def normalise(self, texts: Sequence[str]) -> list[str]:
-        """The usual changes."""
+        """The usual changes: NFKC, lower case, no control characters."""
         return [CONTROL.sub("", unicodedata.normalize("NFKC", text)).lower() for text in texts]
 
     def exact(self) -> list[bytes]:
-        """The names."""
+        """The pieces' names."""
         return [piece.name.encode() for piece in self.inventory]
 
     def rules(self) -> str:
-        """The class's name: the rest is its code."""
+        """The name of the tokenizer's class: all other rules are in its code."""
         return type(self.tokenizer).__name__
 
 
 def load_auto(folder: Path) -> Any:
-    """What `AutoTokenizer` makes of the folder: no code of the folder is run, and nothing is fetched. Raises its errors."""
+    """The folder's `AutoTokenizer`: no code from the folder is run, and nothing is fetched. Raises transformers' errors."""
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
@@ -71,7 +71,7 @@ def load_auto(folder: Path) -> Any:
 
 
 def read_auto(folder: Path) -> Reader:
-    """Raises `InputError` with the library's own words where it finds no tokenizer."""
+    """The folder's reader. Raises `InputError` with the library's own words if the library cannot read a tokenizer."""
     if not any((folder / name).exists() for name in KNOWN):
         found = sorted(path.name for path in folder.iterdir())
         raise InputError(
@@ -98,7 +98,7 @@ def read_auto(folder: Path) -> Reader:
 
 
 def read_vocabulary_and_merges(folder: Path) -> Reader:
-    """GPT-2's layout without a configuration: byte-level BPE. Raises `InputError` where the files are no such thing."""
+    """Reads GPT-2's layout without a configuration: byte-level BPE. Raises `InputError` if the files are not that."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     try:
@@ -111,7 +111,7 @@ def read_vocabulary_and_merges(folder: Path) -> Reader:
 
 
 def slow_reader(tokenizer: Any) -> SlowReader:
-    """The reader of a Python tokenizer; what a piece says by itself is not known."""
+    """The reader of a Python tokenizer; the text of a single piece is not known."""
     names = {number: name for name, number in tokenizer.get_vocab().items()}
     specials = set(tokenizer.all_special_ids)
     inventory = [
@@ -126,7 +126,7 @@ def slow_reader(tokenizer: Any) -> SlowReader:
 
 
 def is_cut_at_white_space(tokenizer: Any) -> bool:
-    """Whether two spaces between words are as one."""
+    """Whether two spaces between words give the same ids as one."""
     how, none = {"add_special_tokens": False, "verbose": False}, list[int]()
     one, two = (attempt(partial(tokenizer.encode, text, **how), [], none) for text in ("a b", "a  b"))
     return bool(one) and one == two

@@ -1,4 +1,4 @@
-"""A `tokenizer.json` of any kind (BPE, unigram, WordPiece, word level) in, its reader out."""
+"""Reads a `tokenizer.json` of any kind: BPE, unigram, WordPiece or word level."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ WHITE_SPACE_CUTTERS = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Cha
 
 @dataclass
 class FastReader(Reader):
-    """The answers of the `tokenizers` library; `state` is tokenizer.json as JSON."""
+    """A tokenizer of the `tokenizers` library; `state` holds the values of tokenizer.json."""
 
     backend: Any = None
     bare: Any = None
@@ -46,13 +46,13 @@ class FastReader(Reader):
         return [text.replace(SPACE, " ") for text in changed] if self.escapes_space else list(changed)
 
     def exact(self) -> list[bytes]:
-        """The names: the file says no more of a piece, but for a unigram's score."""
+        """The pieces' names, and the scores of a unigram: the file says no more of a piece."""
         scores = self.state["model"]["vocab"] if self.state["model"]["type"] == "Unigram" else []
         stated = [f"{name} {score!r}".encode() for name, score in scores]
         return [*stated, *(piece.name.encode() for piece in self.inventory[len(stated):])]
 
     def rules(self) -> str:
-        """Normaliser, pre-tokenizer, decoder, and the model's switches."""
+        """Normaliser, pre-tokenizer, decoder, and the model's settings."""
         model = {key: value for key, value in self.state["model"].items() if key not in ("vocab", "merges")}
         return json.dumps([model, *(self.state[key] for key in ("normalizer", "pre_tokenizer", "decoder"))], sort_keys=True)
 
@@ -61,7 +61,7 @@ class FastReader(Reader):
         return [pair if isinstance(pair, str) else " ".join(pair) for pair in self.state["model"].get("merges") or []]
 
     def _encode(self, backend: Any, texts: Sequence[str]) -> list[list[int]]:
-        """All at once; where the library refuses one of them, one by one."""
+        """Encodes all texts at once, or one by one if the library refuses one of them."""
         refused: list[str] = []
         found = attempt(partial(backend.encode_batch_fast, list(texts), add_special_tokens=False), refused, list[Any]())
         if not refused:
@@ -71,7 +71,7 @@ class FastReader(Reader):
 
 
 def read_fast(path: Path) -> FastReader:
-    """Raises `InputError` where the library cannot read the file."""
+    """The reader of a tokenizer.json. Raises `InputError` if the library cannot read the file."""
     try:
         text = path.read_text(encoding="utf-8")
         return fast_reader_of(json.loads(text), path.name, text)
@@ -84,7 +84,7 @@ def fast_reader_of(state: dict[str, Any], name: str, text: str = "") -> FastRead
     model, types = state["model"], types_in([state["normalizer"], state["pre_tokenizer"], state["decoder"]])
     model.setdefault("type", "BPE")
     backend, byte_level = backend_of(text or json.dumps(state)), "ByteLevel" in types
-    # where words are cut at white space, the sign for it is put in front of each of them, inside a sentence as well
+    # if words are cut at white space, its sign is put in front of each word, inside a sentence as well
     rules = {} if types & WHITE_SPACE_CUTTERS else {key: bared(state[key]) for key in ("normalizer", "pre_tokenizer")}
     bare = backend if rules.items() <= state.items() else backend_of(json.dumps(state | rules))
     names = backend.get_vocab(with_added_tokens=False)
@@ -100,7 +100,7 @@ def fast_reader_of(state: dict[str, Any], name: str, text: str = "") -> FastRead
 
 
 def base_of(reader: FastReader, pieces: int) -> FastReader:
-    """The tokenizer without the ids from `pieces` on and the merges that lead to them: the base that was enlarged."""
+    """The base that was enlarged: the tokenizer without the ids from `pieces` on, and without the merges to them."""
     state, model = dict(reader.state), dict(reader.state["model"])
     added = {token["content"] for token in state["added_tokens"] if token["id"] >= pieces}
     if model["type"] == "Unigram":
@@ -173,13 +173,13 @@ def piece_of(name: str, model: dict[str, Any], *, byte_level: bool) -> Piece:
 
 
 def continues(name: str, model: dict[str, Any]) -> bool:
-    """True where the piece only stands at one place of a word, as "##ing" does, and so cannot be asked for alone."""
+    """Whether the piece only stands at one place of a word, as "##ing" does, and so cannot be encoded alone."""
     prefix, suffix = model.get("continuing_subword_prefix"), model.get("end_of_word_suffix")
     return bool((prefix and name.startswith(prefix)) or (suffix and name.endswith(suffix)))
 
 
 def unknown_of(backend: Any, model: dict[str, Any]) -> int | None:
-    """The id for what has no piece."""
+    """The id for text that has no piece; None if there is none."""
     number: int | None = model.get("unk_id")
     if number is None and model.get("unk_token"):
         number = backend.token_to_id(model["unk_token"])
@@ -187,7 +187,7 @@ def unknown_of(backend: Any, model: dict[str, Any]) -> int | None:
 
 
 def types_in(value: Any) -> set[str]:
-    """Every "type" that occurs in the rules."""
+    """All "type"s that occur in the rules."""
     if isinstance(value, list):
         return {name for inner in value for name in types_in(inner)}
     if not isinstance(value, dict):
@@ -197,12 +197,12 @@ def types_in(value: Any) -> set[str]:
 
 
 def words(state: dict[str, Any]) -> str:
-    """Normaliser and pre-tokenizer, by the names of their steps."""
+    """Names the steps of normaliser and pre-tokenizer."""
     return f"normaliser: {steps(state['normalizer'])}; words: {steps(state['pre_tokenizer'])}"
 
 
 def steps(value: dict[str, Any] | None) -> str:
-    """The steps of a sequence, in order."""
+    """Names the steps of a sequence, in order."""
     if value is None:
         return "none"
     inner = value.get("normalizers", value.get("pretokenizers"))

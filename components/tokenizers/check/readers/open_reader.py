@@ -1,4 +1,4 @@
-"""A tokenizer folder in, the reader that answers for it out: the one module that knows which kind has which file."""
+"""Chooses the reader for a tokenizer folder: the one module that knows which kind of tokenizer has which file."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from components.tokenizers.check.readers.sentencepiece_reader import read_senten
 
 
 def open_reader(folder: Path) -> Reader:
-    """The folder's tokenizer: `tokenizer.model` by SentencePiece, `tokenizer.json` by tokenizers, others by transformers.
+    """The folder's tokenizer: SentencePiece reads `tokenizer.model`, tokenizers `tokenizer.json`, transformers other files.
 
-    Raises `InputError` where there is none, or none that can be read.
+    Raises `InputError` if there is no tokenizer, or if it cannot be read.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder. Name a folder that holds a tokenizer.")
+        raise InputError(f"{folder} is not a folder. Name a folder that holds a tokenizer.")
     if (folder / "tokenizer.model").exists():
         return read_sentencepiece(folder / "tokenizer.model")
     if (folder / "tokenizer.json").exists():
@@ -24,7 +24,7 @@ def open_reader(folder: Path) -> Reader:
 
 
 def companion(folder: Path) -> Reader | None:
-    """The second reading of a folder that holds both files: its `tokenizer.json`."""
+    """The second reading of a folder that holds both files: its `tokenizer.json`; None if it does not."""
     if not all((folder / name).exists() for name in ("tokenizer.model", "tokenizer.json")):
         return None
     return read_fast(folder / "tokenizer.json")

@@ -1,4 +1,4 @@
-"""What the check asks of every tokenizer, whatever kind it is of; and how a library's refusal is noted."""
+"""The port through which the check asks tokenizers of every kind; it also notes what a library refuses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ Kind = Literal["text", "byte", "special", "unused"]
 
 @dataclass(frozen=True)
 class Piece:
-    """One id: its name in the vocabulary, what it is, and what it says (None where that is no whole characters)."""
+    """One id: its name in the vocabulary, its kind, and its text (None unless that is whole characters)."""
 
     name: str
     kind: Kind
@@ -20,24 +20,24 @@ class Piece:
 
 @dataclass
 class Reader(ABC):
-    """A tokenizer, asked for plain text: no BOS, no EOS, and the spelling of a special token is text."""
+    """A tokenizer that is asked for plain text: no BOS, no EOS, and the spelling of a special token is text."""
 
     file: str
     family: str
     normaliser: str
     inventory: list[Piece]
-    """Ids run from 0 to its length."""
+    """One entry for each id, from 0 on."""
     complete: bool
-    """Every text has an encoding, if only by bytes."""
+    """Whether every text has an encoding, if only by bytes."""
     unknown: int | None
     drops_white_space: bool
-    """Words are cut at white space, which no decoder can bring back as it was."""
+    """Whether words are cut at white space, which no decoder can bring back as it was."""
     escapes_space: bool
-    """Spaces are written as U+2581, so that the character itself comes back as a space."""
+    """Whether spaces are written as U+2581, so that the character itself comes back as a space."""
     prefixes_space: bool
-    """A space is put in front of every text."""
+    """Whether a space is put in front of every text."""
     missing_bytes: frozenset[int] = frozenset()
-    """Of a byte-level vocabulary: the bytes that have no piece. Text that holds them loses them without a sign."""
+    """The bytes that have no piece in a byte-level vocabulary. Text that holds them loses them silently."""
     refusals: list[str] = field(default_factory=list)
     """The library's words for each text that it refused to encode or decode; such a text counts as no tokens."""
 
@@ -56,36 +56,36 @@ class Reader(ABC):
 
     @abstractmethod
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each row of ids; special tokens say nothing."""
+        """The text of each row of ids; special tokens are left out."""
 
     @abstractmethod
     def normalise(self, texts: Sequence[str]) -> list[str]:
-        """What the normaliser makes of each text, a space for U+2581."""
+        """What the normaliser makes of each text, with spaces in place of U+2581."""
 
     @abstractmethod
     def exact(self) -> list[bytes]:
-        """Everything that is stated of each id, to compare with another reader of the same class."""
+        """Everything that the file states of each id, to be compared with another reader of the same class."""
 
     @abstractmethod
     def rules(self) -> str:
-        """All that decides a split besides the pieces and merges."""
+        """Everything besides pieces and merges that decides how text is split."""
 
     def merges(self) -> list[str]:
-        """The merges in their order, where the kind lists them apart from its pieces."""
+        """The merges in their order, if this kind lists them apart from its pieces."""
         return []
 
 
 def attempt(action: Callable[[], Answer], refusals: list[str], otherwise: Answer) -> Answer:
-    """The library's answer; where it refuses, `otherwise`, and its words among the refusals."""
+    """The library's answer; if it refuses, `otherwise`, and its words are added to the refusals."""
     try:
         return action()
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001  (strangers' tokenizers raise anything; a panic in Rust is no Exception)
+    except BaseException as error:  # noqa: BLE001  (tokenizers raise anything; a panic in Rust is not an Exception)
         refusals.append(brief(error))
         return otherwise
 
 
 def brief(error: BaseException) -> str:
-    """An error's words on one line, at most 200 characters of them."""
+    """At most 200 characters of an error's words, on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""A `tokenizer.model` of any kind (BPE, unigram, word, char; with or without a normaliser) in, its reader out."""
+"""Reads a `tokenizer.model` of any kind: BPE, unigram, word or char, with or without a normaliser."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MODELS = {1: "unigram", 2: "BPE", 3: "word", 4: "char"}
 
 @dataclass
 class SentencePieceReader(Reader):
-    """SentencePiece's own answers; `bare` is the same model without dummy prefix and trimming."""
+    """A SentencePiece tokenizer; `bare` is the same model without dummy prefix and trimming."""
 
     proto: Any = None
     processor: Any = None
@@ -56,7 +56,7 @@ class SentencePieceReader(Reader):
 
 
 def read_sentencepiece(path: Path) -> SentencePieceReader:
-    """Raises `InputError` where the file is no SentencePiece model."""
+    """The reader of a tokenizer.model. Raises `InputError` if the file is not a SentencePiece model."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
@@ -65,11 +65,11 @@ def read_sentencepiece(path: Path) -> SentencePieceReader:
         proto.ParseFromString(path.read_bytes())
         return reader_of(proto, path.name)
     except (DecodeError, RuntimeError, OSError) as error:
-        raise InputError(f"{path} is no SentencePiece model ({error}). {NO_MODEL}") from None
+        raise InputError(f"{path} is not a SentencePiece model ({error}). {NO_MODEL}") from None
 
 
 def reader_of(proto: Any, name: str = "tokenizer.model") -> SentencePieceReader:
-    """The reader of a ModelProto. Raises RuntimeError where SentencePiece refuses it."""
+    """The reader of a ModelProto. Raises RuntimeError if SentencePiece refuses it."""
     trainer = proto.trainer_spec
     return SentencePieceReader(
         file=name, family=f"SentencePiece {MODELS.get(trainer.model_type, '?')}", normaliser=words(proto),
@@ -80,7 +80,7 @@ def reader_of(proto: Any, name: str = "tokenizer.model") -> SentencePieceReader:
 
 
 def base_of(reader: SentencePieceReader, pieces: int) -> SentencePieceReader:
-    """The tokenizer of the first `pieces` pieces alone: the base that was enlarged."""
+    """The base that was enlarged: the tokenizer of the first `pieces` pieces alone."""
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
     proto = ModelProto()
@@ -97,21 +97,21 @@ def piece_of(piece: Any) -> Piece:
 
 
 def processor_of(proto: Any) -> Any:
-    """SentencePiece itself."""
+    """The SentencePieceProcessor of a ModelProto."""
     from sentencepiece import SentencePieceProcessor
 
     return SentencePieceProcessor(model_proto=proto.SerializeToString())
 
 
 def bared(proto: Any) -> Any:
-    """The same vocabulary for text inside a sentence."""
+    """A copy for text inside a sentence: no dummy prefix, no trimming."""
     bare = without_prefix(proto)
     bare.normalizer_spec.remove_extra_whitespaces = False
     return bare
 
 
 def words(proto: Any) -> str:
-    """The normaliser in words."""
+    """Describes the normaliser."""
     spec = proto.normalizer_spec
     parts = [spec.name or "no name", "changes characters" if spec.precompiled_charsmap else "changes no character"]
     parts.append("a space is put in front" if spec.add_dummy_prefix else "nothing is put in front")
