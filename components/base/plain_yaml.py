@@ -155,5 +155,5 @@ def _refuse_invisible(text: str, where: str) -> None:
         indent = line[: len(line) - len(line.lstrip())]
         strange = next((c for c in line if c in INVISIBLE), None) or next((c for c in indent if c not in " \t\r"), None)
         if strange is not None:
-            name = (INVISIBLE.get(strange) or unicodedata.name(strange, "a character without a name")).lower()
+            name = INVISIBLE.get(strange) or unicodedata.name(strange, "a character without a name").lower()
             raise ParameterError(f"{where}, line {number} holds U+{ord(strange):04X} ({name}). Remove it, or write a space.")
