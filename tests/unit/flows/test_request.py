@@ -55,6 +55,34 @@ def test_a_wrong_override_names_the_key_and_what_there_is(assignment: str, words
 
 
 @pytest.mark.parametrize(
+    "assignment",
+    [
+        "train.steps=0100", "train.steps=1:30", "train.steps=yes", "train.steps=1e2", "train.steps=1.0", "train.steps='12'",
+        "train.steps=true", "train.learning_rate=yes", "train.learning_rate=inf", "train.learning_rate='1e-4'",
+        "train.adam_epsilon=.inf", "train.z_loss=inf", "train.z_loss=1e999", "train.seed=0x1f", "publish.name=1",
+    ],
+)  # fmt: skip
+def test_a_word_is_never_taken_for_a_number_nor_a_number_for_a_word(assignment: str) -> None:
+    path = assignment.partition("=")[0]
+    with pytest.raises(ParameterError, match=rf"does not describe a run:\n  {path}: "):
+        resolved(assignment)
+
+
+def test_a_value_means_what_a_reader_of_version_1_2_expects() -> None:
+    found = resolved("clean.languages=[ja, no]", "publish.name=nan", "publish.title=1e400", "train.learning_rate=1e-4")
+    assert (found.clean.languages, found.publish.name, found.publish.title) == (["ja", "no"], "nan", "1e400")
+    assert found.train.learning_rate == 1e-4
+
+
+def test_an_override_of_a_list_that_two_sections_share_by_an_alias_changes_one_of_them() -> None:
+    values = recipe()
+    values["train"]["adam_betas"] = values["train_base"]["adam_betas"] = [0.9, 0.95]
+    request = Request.model_validate({"recipe": "smoke", "values": ["train.adam_betas.1=0.999"]})
+    found = resolve_parameters(values, request, "recipes/smoke.yaml")
+    assert (found.train.adam_betas, found.train_base.adam_betas) == ((0.9, 0.999), (0.9, 0.95))
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"recipe": "swallow-xx"},
