@@ -15,14 +15,17 @@ from benchmarks.timing import seconds
 
 ROUNDS = 7
 HELP_SECONDS = 0.5
-OURS = {"help": ["--help"], "refusal": ["run", "smoke", "--set", "train.lerning_rate=1e-4"]}
-PEER = {"help": ["--help"], "refusal": ["repro", "no-such-stage"]}
+QUESTIONS = {
+    "help": (["--help"], ["--help"]),
+    "refusal": (["run", "smoke", "--set", "train.lerning_rate=1e-4"], ["repro", "no-such-stage"]),
+}
+"""What `martlet` is asked, and what `dvc`."""
 
 
 def figures() -> Iterator[dict[str, Any]]:
     """The figures of the two answers."""
-    for name in OURS:
-        pairs = [(answer("martlet", OURS[name]), answer("dvc", PEER[name])) for _ in range(ROUNDS)]
+    for name, (mine, theirs) in QUESTIONS.items():
+        pairs = [(answer("martlet", mine), answer("dvc", theirs)) for _ in range(ROUNDS)]
         ours, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
         passed = ours <= HELP_SECONDS if name == "help" else ours <= peer
         yield {
