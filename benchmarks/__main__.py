@@ -13,7 +13,7 @@ from importlib import import_module
 
 from components.errors import MartletError
 
-NAMES = ("again", "checkpoints", "initialisations", "pack", "plan", "smollm2", "tokenizer", "train", "vocabulary")
+NAMES = ("again", "checkpoints", "initialisations", "pack", "plan", "smollm2", "start", "tokenizer", "train", "vocabulary")
 
 
 def main(arguments: list[str]) -> int:

@@ -29,18 +29,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert "run" in done.stdout
 
 
-def test_parameters_import_without_torch_and_within_half_a_second() -> None:
+def test_parameters_import_without_anything_heavy() -> None:
+    """How long it takes is `make bench-start`'s to say."""
     code = (
-        "import sys,time; t=time.process_time(); import components.params; t=time.process_time()-t;"
-        "print(t, [m for m in ('torch','transformers','deepspeed','lm_eval','datasets','matplotlib') if m in sys.modules])"
+        "import sys, components.params;"
+        "print([m for m in ('torch','transformers','deepspeed','lm_eval','datasets','matplotlib','numpy') if m in sys.modules])"
     )
-    best = 9.0
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        seconds, modules = done.stdout.strip().split(" ", 1)
-        assert modules == "[]"
-        best = min(best, float(seconds))
-    assert best < 0.5
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_misspelt_recipe_names_those_that_there_are() -> None:

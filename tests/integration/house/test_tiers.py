@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.support.workers import group_of, parse_shard, shard
 
+pytestmark = pytest.mark.quick
 ROOT = Path(__file__).parents[3]
 MARKS = {
     "unit/test_a.py": None, "integration/test_b.py": "quick", "integration/test_c.py": None, "integration/test_d.py": "long",
