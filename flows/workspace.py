@@ -20,6 +20,9 @@ from infra import git
 from infra.settings import Settings
 from infra.site_scheduler import scheduler_of
 
+MARKER = Path("journal/request.json")
+"""In a workspace that is open: written last when it is made."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -31,6 +34,11 @@ class Workspace:
     commit: str
     params: Params
     settings: Settings
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the workspace is there, whole."""
+        return (self.path / MARKER).exists()
 
     @property
     def journal(self) -> Path:
@@ -100,13 +108,12 @@ def locked(workspace: Workspace) -> Iterator[int]:
 
 def open_workspace(workspace: Workspace, request: Request) -> None:
     """Creates the worktree, or finds it complete; its first commit holds what was asked for. Call it with the lock held."""
-    marker = workspace.journal / "request.json"
-    if not marker.exists():
+    if not workspace.is_open:
         git.remove_worktree(workspace.root, workspace.path)
         git.add_worktree(workspace.root, workspace.path, workspace.commit)
         write_text(workspace.path / "params.yaml", render(workspace.params))
         git.commit_all(workspace.path, f"run {workspace.run}: inputs\n\n{request.model_dump_json(indent=1)}")
-        write_text(marker, request.model_dump_json(indent=1) + "\n")
+        write_text(workspace.path / MARKER, request.model_dump_json(indent=1) + "\n")
     configure_dvc(workspace)
 
 
