@@ -36,7 +36,7 @@ def figures() -> list[dict[str, Any]]:
     """The figures of asynchronous and synchronous checkpoints."""
     Path(".build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=Path(".build")) as folder:
-        os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1",
+        os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "OMP_NUM_THREADS": "1",
                        "MARTLET_RENDEZVOUS": (Path(folder).absolute() / "rendezvous").as_uri(),
                        "THP_MEM_ALLOC_ENABLE": "1"}  # fmt: skip
         prepare_deepspeed()

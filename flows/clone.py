@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from flows.workspace import MARKER
 from infra import git
 from infra.settings import Settings
 
@@ -14,7 +15,7 @@ def find_clone(folder: Path) -> tuple[Settings, Path]:
     variables say of another repository is forgotten. Raises `ServiceError` outside of a clone.
     """
     git.forget_variables()
-    root = git.root_of(folder)
+    root = tree_of(folder)
     os.environ.setdefault("MARTLET_HOME", str(git.state_root_of(root) / ".martlet"))
     return Settings(), root
 
@@ -24,3 +25,9 @@ def enter_clone() -> tuple[Settings, Path]:
     settings, root = find_clone(Path.cwd())
     os.chdir(root)
     return settings, root
+
+
+def tree_of(folder: Path) -> Path:
+    """The top of the working tree that `folder` is in; from inside a run's workspace, nobody's own tree, it is the main one."""
+    top = git.root_of(folder)
+    return (git.main_tree_of(top) or top) if (top / MARKER).exists() else top

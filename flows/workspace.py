@@ -20,6 +20,9 @@ from infra import git
 from infra.settings import Settings
 from infra.site_scheduler import scheduler_of
 
+MARKER = Path("journal/request.json")
+"""In a workspace that is open: written last when it is made."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -31,6 +34,11 @@ class Workspace:
     commit: str
     params: Params
     settings: Settings
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the workspace is there, whole."""
+        return (self.path / MARKER).exists()
 
     @property
     def journal(self) -> Path:
@@ -100,8 +108,7 @@ def locked(workspace: Workspace) -> Iterator[int]:
 
 def open_workspace(workspace: Workspace, request: Request) -> None:
     """Creates the worktree, or finds it complete; its first commit holds what was asked for. Call it with the lock held."""
-    marker = workspace.journal / "request.json"
-    if marker.exists():
+    if workspace.is_open:
         refuse_changed(workspace)
     else:
         git.remove_worktree(workspace.root, workspace.path)
@@ -109,7 +116,7 @@ def open_workspace(workspace: Workspace, request: Request) -> None:
         write_text(workspace.path / "params.yaml", render(workspace.params))
         git.commit_all(workspace.path, f"run {workspace.run}: inputs\n\n{request.model_dump_json(indent=1)}", "params.yaml")
         git.try_tag(workspace.path, f"martlet-trial/{workspace.run}")  # not found out after the last stage
-        write_text(marker, request.model_dump_json(indent=1) + "\n")
+        write_text(workspace.path / MARKER, request.model_dump_json(indent=1) + "\n")
     configure_dvc(workspace)
 
 

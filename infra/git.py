@@ -30,8 +30,6 @@ SETTINGS = {
 }  # fmt: skip
 KEPT = re.compile(r"GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|GIT_EXEC_PATH|GIT_CEILING_DIRECTORIES|GIT_DISCOVERY_ACROSS_FILESYSTEM")
 """The variables of git's that say how to find settings and clones; all others are about one command of the user's."""
-WORKSPACE_MARK = Path("journal/request.json")
-"""In the worktree of a run, which is nobody's own tree."""
 
 
 def without_git(variables: Mapping[str, str]) -> dict[str, str]:
@@ -85,17 +83,11 @@ def filters_of(folder: Path) -> dict[str, str]:
 
 
 def root_of(folder: Path) -> Path:
-    """The top of the working tree that `folder` belongs to: the tree that is planned and run.
-
-    From inside a run's workspace it is the main tree. Raises `ServiceError` outside of a clone, or in a bare one.
-    """
+    """The top of the working tree that `folder` belongs to. Raises `ServiceError` outside of a clone, or in a bare one."""
     try:
-        top = Path(git("rev-parse", "--path-format=absolute", "--show-toplevel", cwd=folder))
+        return Path(git("rev-parse", "--path-format=absolute", "--show-toplevel", cwd=folder))
     except ServiceError as error:
         raise ServiceError(not_a_tree(folder, error)) from None
-    if not (top / WORKSPACE_MARK).exists():
-        return top
-    return main_tree_of(top) or top
 
 
 def not_a_tree(folder: Path, error: ServiceError) -> str:

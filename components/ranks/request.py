@@ -52,6 +52,10 @@ class RankRequest(Fields):
     def is_done(self) -> bool:
         """Whether the whole result is there."""
 
+    def kept(self) -> str:
+        """What an earlier start left done, such as "4 of 9 measurements are made"; "" if nothing, or if the ranks say it."""
+        return ""
+
     def reached(self, outcome: Outcome) -> str:  # noqa: ARG002  (for those that know)
         """How far stopped ranks came, such as " after step 4 of 9"; most requests say nothing."""
         return ""

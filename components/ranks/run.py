@@ -13,6 +13,8 @@ def run_ranks(request: RankRequest, context: Context, processes: int) -> None:
     the ranks.
     """
     request.write()
+    if kept := request.kept():
+        context.journal.say(f"resuming, {kept}")
     if request.is_done():
         return
     launch(request, context.launcher, processes)

@@ -10,6 +10,8 @@ import deepspeed.ops
 import torch
 import torch.distributed as dist
 
+from components.ranks.place import RankPlace
+
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 """A rank that hangs for this long ends the run; a step, a checkpoint and an export must each take less."""
 
@@ -20,13 +22,13 @@ def open_process_group() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    backend = "gloo"
+    place, backend = RankPlace.of_this_process(), "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(place.local_rank)
         backend = "nccl"
+    rendezvous = os.environ["MARTLET_RENDEZVOUS"]
     dist.init_process_group(
-        backend, init_method=os.environ["MARTLET_RENDEZVOUS"], rank=rank, world_size=world, timeout=COLLECTIVE_TIMEOUT
+        backend, init_method=rendezvous, rank=place.rank, world_size=place.ranks, timeout=COLLECTIVE_TIMEOUT
     )
     # an operator for inference only; compiling it here would take over a minute
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -48,8 +48,7 @@ def show_plan(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
 def stages_table(workspace: Workspace) -> Table:
     """What each stage would do."""
     table = Table("stage", "kind", "would")
-    opened = (workspace.journal / "request.json").exists()
-    changed: set[str] = Pipeline(workspace).changed() if opened else set(STAGES)
+    changed: set[str] = Pipeline(workspace).changed() if workspace.is_open else set(STAGES)
     for stage in STAGES:
         kind = getattr(workspace.params, stage).kind
         table.add_row(stage, kind, "run, or be restored from the cache" if stage in changed else "do nothing: it is done")

@@ -92,8 +92,7 @@ def script_of(recipe: str, values: Sequence[str], reference: str, on: Sequence[s
 def known_fingerprint(workspace: Workspace, stage: str, component: Component) -> str:
     """The stage's fingerprint if all stages before it are done; otherwise `UNKNOWN`."""
     before = STAGES[: STAGES.index(stage)]
-    opened = (workspace.journal / "request.json").exists()
-    if not opened or Pipeline(workspace).changed() & set(before):
+    if not workspace.is_open or Pipeline(workspace).changed() & set(before):
         return UNKNOWN
     inputs = {key: path for key, path in paths_of(workspace.path, stage).items() if key not in ("output", "record")}
     return fingerprint(

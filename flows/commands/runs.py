@@ -16,7 +16,7 @@ from flows.clone import enter_clone
 from flows.pipeline import Pipeline, StageResult
 from flows.request import Recipe, Request, render
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, plan_workspace, refuse_preflight, sealed_as
+from flows.workspace import MARKER, Workspace, plan_workspace, refuse_preflight, sealed_as
 from infra import git
 from infra.tracking.writer import is_complete, tracked
 
@@ -72,7 +72,7 @@ def finished(workspace: Workspace, clock: float) -> Summary | None:
 def show_status() -> None:
     """Prints the runs of this clone with their stages."""
     settings, root = enter_clone()
-    folders = [p for p in settings.runs.glob("*") if (p / "journal" / "request.json").exists()]
+    folders = [p for p in settings.runs.glob("*") if (p / MARKER).exists()]
     if not folders:
         CONSOLE.print("no runs yet; start one with: martlet run")
         return

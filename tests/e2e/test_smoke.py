@@ -14,6 +14,8 @@ import pytest
 from components.params import STAGES
 from tests.e2e.conftest import Clone, make_clone, outcomes
 
+pytestmark = pytest.mark.timeout(1800)  # two cores take four minutes for it alone, and share them with two more workers
+SMOKE_SECONDS = 1700
 PIPELINE_SECONDS_WHEN_DONE = 5.0
 FEWER_STEPS = ("--set", "train_base.steps=35", "--set", "train.steps=40")
 """Half, which shows the same."""
@@ -35,7 +37,7 @@ def line(
     """One clone in which the smoke has run, and what it printed."""
     folder = tmp_path_factory.mktemp("smoke")
     clone = make_clone(folder, downloads)
-    done = clone.run("run", "smoke", *overrides)
+    done = clone.run("run", "smoke", *overrides, timeout=SMOKE_SECONDS)
     assert done.returncode == 0, done.stdout
     yield clone, done.stdout
     shutil.rmtree(folder)

@@ -43,6 +43,11 @@ class FilterRequest(RankRequest):
         """The texts of a unit's kept pages, one after the other."""
         return self.filtered / f"{unit:08}.texts"
 
+    def kept(self) -> str:
+        """How many units are filtered."""
+        filtered = len(list(self.filtered.glob("[0-9]*.jsonl")))
+        return f"{filtered:,} parts of the pages are filtered" if filtered else ""
+
     def is_done(self) -> bool:
         """Whether the output is whole."""
         return self.result.exists()

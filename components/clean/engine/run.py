@@ -30,9 +30,6 @@ def clean_corpus(context: Context, cleaner: PageFilter, sources: Path, output: P
         fingerprint=fingerprint_of(context.fingerprint, cleaner), cleaner=cleaner.model_dump(mode="json"), sources=sources,
         workers=context.site.workers, scratch=context.scratch.absolute(),
     )  # fmt: skip
-    request.write()
-    if filtered := len(list(request.filtered.glob("[0-9]*.jsonl"))):
-        context.journal.say(f"resuming, {filtered:,} parts of the pages are filtered")
     run_ranks(request, context, context.site.clean_processes)
     link_files(request.result / "output", output)
     report = CleanReport.model_validate_json((request.result / "report.json").read_bytes())

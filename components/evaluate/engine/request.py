@@ -93,6 +93,11 @@ class EvaluationRequest(RankRequest):
         """Whether every measurement is made."""
         return not self.left()
 
+    def kept(self) -> str:
+        """How many measurements are made."""
+        total, left = len(self.measurements), len(self.left())
+        return f"{total - left:,} of {total:,} measurements are made" if left < total else ""
+
     def reached(self, outcome: Outcome) -> str:  # noqa: ARG002  (the result files say more)
         """How many measurements are left."""
         return f" with {len(self.left()):,} of {len(self.measurements):,} measurements left"

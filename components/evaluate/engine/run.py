@@ -17,10 +17,7 @@ STAGE = Path(__file__).parents[1]
 
 def measure_all(request: EvaluationRequest, context: Context) -> None:
     """Makes all measurements that are left. Raises as `run_ranks` does."""
-    request.write()
-    total, left = len(request.measurements), len(request.left())
-    if left < total:
-        context.journal.say(f"resuming, {total - left:,} of {total:,} measurements are made")
+    total = len(request.measurements)
     run_ranks(request, context, context.site.evaluate_processes)
     context.journal.progress(total, total, "measurements")
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from components.data.batches import Skipped, batch_at
 from components.formats.files import link_files, write_json
+from components.ranks.request import REQUEST_FILE
 from components.train.checkpoint import store
 from components.train.contract import WARM_START, WarmStart
 from components.train.request import TrainingRequest
@@ -40,7 +41,7 @@ def warm_start(request: TrainingRequest, folders: Sequence[Path], say: Callable[
 def read_request(folder: Path) -> TrainingRequest | None:
     """The request of a scratch folder's training; None if it is gone, or was written by another version of this program."""
     try:
-        candidate = TrainingRequest.model_validate_json((folder / "request.json").read_bytes())
+        candidate = TrainingRequest.read(folder / REQUEST_FILE)
     except (FileNotFoundError, ValidationError):
         return None
     return candidate.model_copy(update={"scratch": folder})  # it may have been moved

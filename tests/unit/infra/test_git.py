@@ -46,13 +46,3 @@ def test_an_unknown_reference_is_named(clone: Path) -> None:
 def test_a_folder_outside_of_git_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="not inside a git clone"):
         git.root_of(tmp_path)
-
-
-def test_a_worktree_of_the_users_is_the_tree_that_is_run_and_that_of_a_run_is_not(clone: Path, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    git.add_worktree(clone, tree, git.resolve(clone, "HEAD"))
-    assert git.root_of(tree) == tree
-    assert git.state_root_of(tree) == clone
-    (tree / "journal").mkdir()
-    (tree / "journal/request.json").touch()
-    assert git.root_of(tree) == clone
