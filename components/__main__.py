@@ -17,7 +17,8 @@ from components.base.component import Component
 from components.base.planning import WarmStartable
 from components.context import JOURNAL, batch_launcher, build_context
 from components.errors import InputError, MartletError, ParameterError
-from components.formats.digests import digest_file, digest_path
+from components.formats.digests import digest_file, digest_folder, digest_value
+from components.inputs import digest_inputs
 from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
@@ -56,7 +57,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
     component = component_of(load_params(Path("params.yaml")), stage)
     check_paths(stage, component, paths)
     inputs = {name: path for name, path in paths.items() if name not in OWN_ARGUMENTS}
-    digests = {name: Artifact(path=str(path), sha256=digest_path(path)) for name, path in inputs.items()}
+    digests = digest_inputs(inputs, paths["record"].parent)
     settings = Settings()
     mark, key = fingerprint(component, digests), warm_start_key(component, digests)
     scratch = scratch_of(settings, mark)
@@ -74,13 +75,14 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         else:
             answer = answer_in_a_job(jobs, context, call)
         usage = launcher.usage(context.journal.metrics)
+    files = digest_folder(paths["output"])
     record = Record(
         stage=stage,
         kind=component.kind,
         version=component.version,
         parameters=component.model_dump(mode="json"),
         inputs=digests,
-        output=Artifact(path=str(paths["output"]), sha256=digest_path(paths["output"])),
+        output=Artifact(path=str(paths["output"]), sha256=digest_value(files)),
         fingerprint=context.fingerprint,
         commit=settings.commit,
         environment_lock=digest_file(Path("requirements.lock")),
@@ -93,6 +95,7 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
         report=answer.report,
         headline=answer.headline,
         usage=usage,
+        files=files,
     )
     with Partial(paths["record"]) as partial:
         partial.mkdir(parents=True)

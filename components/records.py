@@ -46,6 +46,8 @@ class Record(BaseModel):
     headline: str
     usage: Usage | None = None
     """What the stage's jobs took on a cluster; None if it had none. Records from before there were jobs do not name it."""
+    files: dict[str, str] = {}
+    """SHA-256 of every file of the output folder, by relative path. Older records do not name them."""
 
     def write(self, folder: Path) -> None:
         """Writes `record.json` into the folder."""

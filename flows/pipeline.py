@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from components.errors import MartletError, WorkerFailed
+from flows.damage import Damage
 from flows.torn_files import remove_torn_files
 from flows.workspace import Workspace
 from infra.git import without_git
@@ -50,6 +51,7 @@ class Pipeline:
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # this also switches off its progress bars: the terminal has ours
         self.repo = Repo(str(workspace.path))
         remove_torn_files(self.repo)
+        self.damage = Damage(self.repo, workspace.settings.home.absolute())
 
     def unchanged(self, stage: str) -> bool:
         """True if `dvc.lock` and the files agree for this stage: nothing to do."""

@@ -62,26 +62,29 @@ def pretrain(request: Request) -> Summary:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def reproduce(run: PretrainRun, stage: str) -> StageResult:
     """Has DVC reproduce one stage, unless nothing changed. Raises `StageFailed` with the stage's own message."""
-    logger, clock = get_run_logger(), time.monotonic()
+    clock = time.monotonic()
     run.display.begin(stage)
     run.artifacts.begin(stage, UUID(runtime.task_run.id))
+    run.pipeline.damage.mend(stage, lambda text: tell(run, stage, text))
     if run.pipeline.unchanged(stage):
         result = StageResult(outcome="unchanged", seconds=time.monotonic() - clock)
     else:
         environment = stage_environment(run.workspace, str(runtime.flow_run.id))
-
-        def line(text: str) -> None:
-            run.display.line(stage, text)
-            run.artifacts.line(text)
-            if not text.startswith((MARK, JOB_MARK)):
-                logger.info("%s", text)
-
-        result = run_stage(run.workspace, stage, environment, run.lock, Listener(line, is_wanted))
+        listener = Listener(lambda text: tell(run, stage, text), is_wanted)
+        result = run_stage(run.workspace, stage, environment, run.lock, listener)
     run.results[stage] = result
     show_pages(run, stage)
     run.display.end(stage, result.outcome, result.seconds)
     run.artifacts.end(result.outcome, result.seconds)
     return result
+
+
+def tell(run: PretrainRun, stage: str, text: str) -> None:
+    """Shows a line of a stage in the terminal, on Prefect's page and, unless it is a sign of progress, in Prefect's log."""
+    run.display.line(stage, text)
+    run.artifacts.line(text)
+    if not text.startswith((MARK, JOB_MARK)):
+        get_run_logger().info("%s", text)
 
 
 def is_wanted(interruption: BaseException) -> bool:

@@ -13,9 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 from components.errors import MartletError
+from flows.damage import hash_objects
+from flows.file_digests import FileDigests
 from flows.pipeline import Outcome, StageResult, quiet_dvc
 from infra.disk import is_full, with_full_disk
 from infra.git import forget_variables
+from infra.settings import Settings
 
 # templates of dvc 3.67
 OUTCOMES: dict[str, Outcome] = {
@@ -71,6 +74,7 @@ def reproduce(stage: str) -> tuple[Outcome | None, str]:
     logger.setLevel(logging.INFO)
     try:
         with contextlib.closing(Repo(".", _wait_for_lock=True)) as repo:
+            hash_objects(repo.cache.local, FileDigests(Settings().home.absolute()))
             done = repo.reproduce(targets=[stage], single_item=True)
     except (DvcException, OSError) as error:
         return None, own_words(stage, error)

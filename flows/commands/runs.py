@@ -63,8 +63,11 @@ def whole_parameters(recipe: str, values: Sequence[str], reference: str) -> str:
 def finished(workspace: Workspace, clock: float) -> Summary | None:
     """The summary of a run that is sealed and complete; None if a stage has something to do."""
     tag = sealed_as(workspace)
-    if not tag or Pipeline(workspace).changed():
+    if not tag:
         return None
+    pipeline = Pipeline(workspace)
+    if any(map(pipeline.damage.is_in, STAGES)) or pipeline.changed():
+        return None  # the flow mends what is damaged
     results = {stage: StageResult(outcome="unchanged") for stage in STAGES}
     return summarise(workspace, results, time.monotonic() - clock, tag)
 

@@ -32,6 +32,7 @@ from infra.slurm.jobs import State
 from tests.support.builders.tiny_training import attempt, prepare, trainer
 from tests.support.cluster import living, submit, wait_for
 from tests.support.fakes import SITE, make_context
+from tests.support.ranks.forked_ranks import warm_process
 from tests.support.ranks.slurm_driver import Driven, launcher_of
 
 REPOSITORY = Path(__file__).parents[3]
@@ -144,8 +145,14 @@ class Stub:
             time.sleep(0.1)
 
     def wait_for_step(self, step: int) -> None:
-        """Until rank 0 made that many."""
-        self.wait_until(lambda: len(self.history()) >= step)
+        """Until rank 0 made that many, and each other rank of this start its first: before, it may not listen to signals."""
+        self.wait_until(lambda: len(self.history()) >= step and self.is_whole())
+
+    def is_whole(self) -> bool:
+        """Whether every rank of the start at hand has made a step."""
+        job, restart, _, ranks = self.history()[-1]
+        begun = [read(self.state / f"history-{rank}") for rank in range(ranks)]
+        return all(any(line.startswith(f"{job} {restart} ") for line in steps.splitlines()) for steps in begun)
 
     def said(self) -> str:
         """By all drivers so far."""
@@ -592,6 +599,7 @@ def disturbed(own_cluster: Cluster, slurm: Slurm, tmp_path_factory: pytest.TempP
     shrinking = Stub(own_cluster, folder / "shrinking", "shrinking", {"tasks_per_node": 2, "minimum_nodes": 1}).start()
     real = Stub(own_cluster, folder / "real", "real", {"minimum_nodes": 1})
     component = trainer(steps=STEPS, checkpoint_every_steps=10, learning_rate=1e-3, minimum_learning_rate=1e-4)
+    warm_process()
     with ThreadPoolExecutor() as threads:
         trained = threads.submit(component.run, context_of(real), inputs / "model", inputs / "tokens", folder / "output")
         plain = threads.submit(attempt, inputs, folder / "plain", component)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -76,7 +77,11 @@ def ask(launch: Launch) -> list[int]:
 
 @cache
 def warm_process() -> "subprocess.Popen[str]":
-    """The process that ranks are forked from: started for the first launch, it ends with this process."""
+    """The process that ranks are forked from: started for the first launch, it ends with this process.
+
+    The first launch is the main thread's: the kernel ends a child with the thread that started it.
+    """
+    assert threading.current_thread() is threading.main_thread(), "call warm_process() before the threads begin"
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.support.ranks.forked_ranks"], cwd=Path(__file__).parents[3], text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (no lock)
