@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from components.errors import MartletError, WorkerFailed
+from components.errors import MartletError, ServiceError, WorkerFailed
 from flows.torn_files import remove_torn_files
 from flows.workspace import Workspace
 from infra.git import without_git
@@ -59,9 +59,14 @@ class Pipeline:
         """The stages that have something to do, as far as is known before any of them runs."""
         return {address.rpartition(":")[2] for address in self.repo.status()}  # after the path of dvc.yaml, from elsewhere
 
-    def push(self) -> int:
-        """Copies what the remote lacks, including the run cache; returns how many files."""
-        return int(self.repo.push(run_cache=True))
+    def check_out(self, stages: list[str]) -> None:
+        """Lays out the results that `dvc.lock` names, from the cache. Raises `ServiceError` if a file stands in their way."""
+        from dvc.exceptions import CheckoutError
+
+        try:
+            self.repo.checkout(targets=stages)
+        except CheckoutError as error:
+            raise ServiceError(f"{self.repo.root_dir}: {error}. Move what was changed there out of the way.") from None
 
     def close(self) -> None:
         """Frees DVC's databases."""

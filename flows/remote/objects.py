@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,8 @@ class StageObjects:
 
     def copy(self, source: Any, target: Any, objects: Iterable[str], what: str, **options: Any) -> None:
         """Copies objects from one store to another. Raises `RemoteRefused` with the first error."""
-        for some in batched(sorted(objects), BATCH):
+        ordered = sorted(objects)
+        for some in (ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)):
             errors: list[BaseException] = []
 
             def failed(_: str, error: BaseException, errors: list[BaseException] = errors) -> None:
@@ -124,7 +124,7 @@ class StageObjects:
 
             with self.store.doing(what):
                 paths = [source.oid_to_path(each) for each in some]
-                target.add(paths, source.fs, list(some), check_exists=False, on_error=failed, **options)
+                target.add(paths, source.fs, some, check_exists=False, on_error=failed, **options)
             if errors:
                 raise self.store.refused(what, errors[0])
 
@@ -176,12 +176,15 @@ def is_entry(path: Path) -> bool:
 
 
 def objects_of(stage: Any) -> tuple[set[str], set[str]]:
-    """The lists of folders and the files that a stage's results consist of. The lists must be in the cache."""
+    """The lists of folders and the files that a stage's results consist of. Raises `ServiceError` if the cache lacks a list."""
     folders, files = set(), set()
     for out in stage.outs:
         if not out.hash_info:
             continue
         (folders if out.hash_info.isdir else files).add(out.hash_info.value)
         if out.hash_info.isdir:
-            files |= {entry.value for _, _, entry in out.get_obj()}
+            tree = out.get_obj()
+            if tree is None:
+                raise ServiceError(f"DVC's cache has lost the list of {out.def_path}. Remove that folder: a run makes it again.")
+            files |= {entry.value for _, _, entry in tree}
     return folders, files

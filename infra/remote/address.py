@@ -37,7 +37,12 @@ def remote_in(folder: Path) -> Remote:
     config = read(folder / ".dvc" / "config")
     name = unquoted(config.get("core", "remote", fallback=""))
     section = f"'remote \"{name}\"'"
-    return {key: unquoted(value) for key, value in config[section].items()} if name and config.has_section(section) else {}
+    if not name or not config.has_section(section):
+        return {}
+    remote = {key: unquoted(value) for key, value in config[section].items()}
+    if not urlsplit(remote["url"]).scheme:  # DVC means it from the folder of its configuration
+        remote["url"] = str((folder / ".dvc" / remote["url"]).resolve())
+    return remote
 
 
 def write_remote(folder: Path, url: str) -> None:
