@@ -59,12 +59,12 @@ class Pipeline:
         """The stages that have something to do, as far as is known before any of them runs."""
         return {address.rpartition(":")[2] for address in self.repo.status()}  # after the path of dvc.yaml, from elsewhere
 
-    def check_out(self, stages: list[str]) -> None:
-        """Lays out the results that `dvc.lock` names, from the cache. Raises `ServiceError` if a file stands in their way."""
+    def check_out(self) -> None:
+        """Lays out the results that `dvc.lock` names, as far as they are in the cache. Raises `ServiceError` if a file stands in their way."""
         from dvc.exceptions import CheckoutError
 
         try:
-            self.repo.checkout(targets=stages)
+            self.repo.checkout(allow_missing=True)
         except CheckoutError as error:
             raise ServiceError(f"{self.repo.root_dir}: {error}. Move what was changed there out of the way.") from None
 

@@ -30,7 +30,10 @@ def pull_run(name: str) -> None:
     run = find_run(name, tags, store.url)
     tag = tags_of(run, tags)[-1]
     if not fetch_tag(store, root, tag):
-        raise ServiceError(f"{tag} is another one in this clone than on {store.url}. Rename yours: `git tag mine {tag}`, and delete it.")
+        raise ServiceError(
+            f"{tag} of this clone is another than the one on {store.url}. Keep yours by another name and delete it: "
+            f"`git tag mine {tag} && git tag -d {tag}`."
+        )
     sealed = read_sealed(root, run, tag)
     workspace = Workspace(root, settings.runs / run, run, sealed.commit, sealed.params, settings)
     with locked(workspace):
@@ -49,7 +52,7 @@ def pull_run(name: str) -> None:
 
 
 def remote_for(settings: Settings, root: Path) -> Remote:
-    """Where to look: MARTLET_REMOTE, else what the tree's `.dvc/config` says. Raises `ParameterError` if neither says anything."""
+    """Where to look: MARTLET_REMOTE, else the tree's `.dvc/config`. Raises `ParameterError` if neither names a remote."""
     if settings.remote:
         return {"url": normal_address(settings.remote), "verify": "true"}
     if remote := remote_in(root):

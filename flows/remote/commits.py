@@ -6,10 +6,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.base.plain_yaml import read_yaml
 from components.errors import ParameterError, ServiceError
 from components.formats.digests import digest_value
 from components.params import Params, validate_params
-from components.base.plain_yaml import read_yaml
 from infra import git
 from infra.remote.store import RemoteStore
 
@@ -73,8 +73,8 @@ def fetch_tag(store: RemoteStore, root: Path, tag: str) -> bool:
             git.read_bundle(root, tag, bundle)
         except ServiceError as error:
             raise ServiceError(
-                f"{store.url}/{'/'.join(FOLDER)}/{name} cannot be taken into {root}: {error}. If it was made in a shallow clone, "
-                "`git fetch --unshallow` here brings what it lacks; else remove it there, and have the run pushed again where it is."
+                f"{store.url}/{'/'.join(FOLDER)}/{name} cannot be taken into {root}: {error}. If a shallow clone made it, "
+                "`git fetch --unshallow` here brings what it lacks; else remove it there, and run it again where it was made."
             ) from None
     return True
 
@@ -89,5 +89,5 @@ def read_sealed(root: Path, run: str, tag: str) -> SealedRun:
     except (ValueError, KeyError, TypeError, ParameterError) as error:
         raise ServiceError(f"{tag} is not the tag of a run: {error}. It was not made by `martlet run`.") from None
     if not run.endswith(digest_value({"params": params.model_dump(mode="json"), "commit": commit})[:8]):
-        raise ServiceError(f"{tag} holds other parameters than {run} has. It was changed; have the run pushed again where it is.")
+        raise ServiceError(f"{tag} holds other parameters than {run} is named after: it was changed. Do not use it.")
     return SealedRun(run, tag, commit, params, request)

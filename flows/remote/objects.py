@@ -1,7 +1,7 @@
-"""Copies the results of single stages between DVC's cache and the remote, with the entry of DVC's run cache that names them.
+"""Copies the results of single stages between DVC's cache and the remote, with the run cache's entry that names them.
 
-DVC's own push and pull do the same for a whole workspace, but they take a folder for complete if its list is there, swallow what
-goes wrong with the run cache, and say how many files failed, not why.
+DVC's own push and pull do the same for a whole workspace, but they take a folder for complete if its list is there, swallow
+what goes wrong with the run cache, and say how many files failed, not why.
 """
 
 import os
@@ -62,11 +62,10 @@ class StageObjects:
         from dvc.repo import lock_repo
 
         with lock_repo(self.repo):
-            (stage,) = self.repo.stage.collect(name)
-            yield stage
+            yield next(stage for stage in self.repo.index.stages if stage.name == name)  # `collect` looks in the current folder
 
     def known(self, stage: Any) -> Any:
-        """The stage with results that were computed from the same inputs: as `dvc.lock` or the run cache says; None: by nobody."""
+        """The stage with results of the same inputs, as `dvc.lock` or the run cache names them; None: there are none."""
         from dvc.stage.cache import _can_hash
 
         if not stage.changed_stage() and not stage.changed_deps() and all(out.hash_info for out in stage.outs):
@@ -176,8 +175,9 @@ def is_entry(path: Path) -> bool:
 
 
 def objects_of(stage: Any) -> tuple[set[str], set[str]]:
-    """The lists of folders and the files that a stage's results consist of. Raises `ServiceError` if the cache lacks a list."""
-    folders, files = set(), set()
+    """The folders' lists and the files that a stage's results consist of. Raises `ServiceError` if the cache lacks a list."""
+    folders: set[str] = set()
+    files: set[str] = set()
     for out in stage.outs:
         if not out.hash_info:
             continue
@@ -185,6 +185,6 @@ def objects_of(stage: Any) -> tuple[set[str], set[str]]:
         if out.hash_info.isdir:
             tree = out.get_obj()
             if tree is None:
-                raise ServiceError(f"DVC's cache has lost the list of {out.def_path}. Remove that folder: a run makes it again.")
+                raise ServiceError(f"DVC's cache has lost the list of {out.def_path}. Remove the folder: a run makes it again.")
             files |= {entry.value for _, _, entry in tree}
     return folders, files

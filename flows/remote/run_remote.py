@@ -70,14 +70,14 @@ def restore_results(workspace: Workspace, store: RemoteStore) -> list[str]:
     try:
         objects = StageObjects(pipeline.repo, store)
         missing = [stage for stage in STAGES if not objects.fetch_locked(stage)]
-        pipeline.check_out([stage for stage in STAGES if stage not in missing])
+        pipeline.check_out()
     finally:
         pipeline.close()
     return missing
 
 
 def seal_there(workspace: Workspace, summary: str, store: RemoteStore | None) -> str:
-    """Seals the run, here and on its remote; returns the tag. What was sealed there meanwhile with the same results is taken over.
+    """Seals the run, here and on its remote; returns the tag. A seal of the same results that is there already is taken over.
 
     Raises `RemoteRefused`, and then there is no new tag.
     """

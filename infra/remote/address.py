@@ -1,4 +1,4 @@
-"""A run's remote is read from and written to the `.dvc/config` of its workspace, which is committed: its URL, and never a key."""
+"""A run's remote stands in the `.dvc/config` of its workspace, which is committed: its URL, and never a key."""
 
 import configparser
 import io
@@ -18,7 +18,7 @@ Remote = dict[str, str]
 
 
 def normal_address(text: str) -> str:
-    """What MARTLET_REMOTE says, as it is committed: a URL, or an absolute folder. Raises `ParameterError` for what must not be."""
+    """What MARTLET_REMOTE says, as it is committed: a URL, or an absolute folder. Raises `ParameterError` for secrets."""
     if found := [character for character in UNWRITABLE if character in text]:
         raise ParameterError(f"MARTLET_REMOTE holds {found[0]!r}, which a DVC remote's URL cannot. Give another URL or folder.")
     parts = urlsplit(text)
@@ -26,7 +26,7 @@ def normal_address(text: str) -> str:
         return str(Path(parts.path if parts.scheme else text).expanduser().absolute())
     if parts.password is not None or parts.query:
         raise ParameterError(
-            f"MARTLET_REMOTE holds a password or a query ({parts.scheme}://…), and it is committed with every run. Leave that out: "
+            f"MARTLET_REMOTE holds a password or a query ({parts.scheme}://…), and is committed with every run. Leave it out: "
             "the remote's own variables and files give it to its client, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     return text.rstrip("/")

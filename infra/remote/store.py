@@ -17,8 +17,8 @@ KEPT = "Nothing is lost: what was computed stays here. Start again then, and onl
 CLIENTS = {"s3": "AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}
 """Where the client of a kind of remote gets its address and keys."""
 FULL = ("QuotaExceeded", "InsufficientStorage", "InsufficientCapacity", "XMinioStorageFull", "507")
-REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed",
-           "Unauthorized", "401", "403")  # fmt: skip
+REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Unauthorized",
+           "RequestTimeTooSkewed", "401", "403")  # fmt: skip
 NO_PLUG_IN = ("RemoteMissingDepsError", "ModuleNotFoundError", "ImportError")
 
 
