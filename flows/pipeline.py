@@ -60,7 +60,7 @@ class Pipeline:
         return {address.rpartition(":")[2] for address in self.repo.status()}  # after the path of dvc.yaml, from elsewhere
 
     def check_out(self) -> None:
-        """Lays out the results that `dvc.lock` names, as far as they are in the cache. Raises `ServiceError` if a file stands in their way."""
+        """Lays out the results that `dvc.lock` names and the cache has. Raises `ServiceError` if a file stands in the way."""
         from dvc.exceptions import CheckoutError
 
         try:

@@ -117,7 +117,7 @@ def explain(error: BaseException, scheme: str) -> tuple[str, str]:
     """Why the remote refused, and what to do about it."""
     causes = list(chain(error))
     names, text = {type(cause).__name__ for cause in causes}, " ".join(str(cause) for cause in causes)
-    codes = {code_of(cause) for cause in causes}
+    codes = {str(answer_of(cause).get("Code")) for cause in causes}
     check = f"Check {CLIENTS[scheme]}." if scheme in CLIENTS else "Check its URL, and what its client reads."
     words = own_words(causes)
     if names & set(NO_PLUG_IN):
@@ -142,17 +142,18 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def code_of(error: BaseException) -> str:
-    """The code of an S3 service's answer; empty if the error is none."""
-    answer = getattr(error, "response", None)
-    return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+def answer_of(error: BaseException) -> dict[str, Any]:
+    """What an S3 service answered, its code and message; empty if the error is none of its own."""
+    response = getattr(error, "response", None)
+    return dict(response.get("Error", {})) if isinstance(response, dict) else {}
 
 
 def own_words(causes: list[BaseException]) -> str:
-    """The first error's own words and the service's code, on one line."""
-    words = next((" ".join(str(cause).split()) for cause in causes if str(cause) not in ("", "None")), type(causes[0]).__name__)
-    code = next((code for code in map(code_of, causes) if code and code not in words), "")
-    return f"{code}: {words}" if code else words
+    """The service's own code and message, else the first error's words, on one line."""
+    answer = next(filter(None, map(answer_of, causes)), {})
+    if code := answer.get("Code"):
+        return f"{code}: {answer['Message']}" if answer.get("Message") else str(code)
+    return next((" ".join(str(cause).split()) for cause in causes if str(cause)), type(causes[0]).__name__)
 
 
 def seconds_of(info: dict[str, Any]) -> float:

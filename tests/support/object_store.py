@@ -1,4 +1,4 @@
-"""A real S3 service for the tests of a session: Ceph's gateway with one monitor and one disk, a file, in a folder of its own."""
+"""A real S3 service for the tests of a session: Ceph's gateway with one monitor and one disk, in a folder of its own."""
 
 import os
 import shutil
@@ -93,10 +93,10 @@ class ObjectStore:
 
     def daemon(self, *command: str) -> None:
         """Starts one of Ceph's daemons in the foreground."""
-        log = (self.folder / "log" / f"{command[0]}.out").open("wb")
-        self.daemons.append(subprocess.Popen(
-            [*command, "--conf", str(self.configuration), "-f"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        ))  # fmt: skip
+        with (self.folder / "log" / f"{command[0]}.out").open("wb") as log:
+            self.daemons.append(subprocess.Popen(
+                [*command, "--conf", str(self.configuration), "-f"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            ))  # fmt: skip
 
     def administer(self, *command: str) -> None:
         """Runs `radosgw-admin`."""
