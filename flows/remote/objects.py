@@ -18,6 +18,10 @@ BATCH = 200
 """Objects that are asked for at once: the first failure ends the transfer after at most so many."""
 
 
+ASKED_ONE_BY_ONE = 1000
+"""So many objects at most are asked for by name. DVC may list the whole remote instead, in hundreds of requests."""
+
+
 class StageObjects:
     """The results of a repository's stages, here and on the remote."""
 
@@ -107,10 +111,12 @@ class StageObjects:
 
     def absent_there(self, wanted: Iterable[str]) -> set[str]:
         """The objects that the remote does not hold."""
-        asked = set(wanted)
+        asked = sorted(wanted)
+        one_by_one = len(asked) <= ASKED_ONE_BY_ONE and self.store.fs.protocol != "local"  # there DVC looks at damage as well
         with self.store.doing("asked"):
             self.store.fs.fs.invalidate_cache()
-            return asked - set(self.there.oids_exist(asked)) if asked else set()
+            found = self.there.list_oids_exists(asked) if one_by_one else self.there.oids_exist(asked)
+            return set(asked) - set(found) if asked else set()
 
     def copy(self, source: Any, target: Any, objects: Iterable[str], what: str, **options: Any) -> None:
         """Copies objects from one store to another. Raises `RemoteRefused` with the first error."""

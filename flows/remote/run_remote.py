@@ -53,7 +53,7 @@ def take_if_sealed(workspace: Workspace, store: RemoteStore) -> None:
         return
     if tags := fetch_commits(store, workspace.root, workspace.run):
         open_sealed(workspace, read_sealed(workspace.root, workspace.run, tags[-1]))
-        restore_results(workspace, store)
+        restore_results(workspace, store)  # what is missing there, a stage makes again
 
 
 def open_sealed(workspace: Workspace, sealed: SealedRun) -> None:

@@ -36,12 +36,20 @@ def remote(object_store: ObjectStore) -> dict[str, str]:
 
 
 def test_a_run_that_is_there_already_is_restored_pulled_and_read_by_dvc_alone(
-    tiny: Clone, undisturbed: Path, remote: dict[str, str], tmp_path: Path
+    tiny: Clone, undisturbed: Path, object_store: ObjectStore, remote: dict[str, str], tmp_path: Path
 ) -> None:
     refused = tiny.run("run", "tiny", **{**remote, "AWS_SECRET_ACCESS_KEY": "wrong"})
     assert refused.returncode == 1
     assert "it refuses these keys" in refused.stdout
     assert "Traceback" not in refused.stdout
+    bucket, tags = remote["MARTLET_REMOTE"].split("/")[2], git.tags_at(tiny.path, "run/*")
+    object_store.limit(bucket, objects=3)
+    full = tiny.run("run", "tiny", **remote)
+    assert full.returncode == 1
+    assert "it is full (QuotaExceeded). Free some space there" in full.stdout
+    assert "Traceback" not in full.stdout
+    assert git.tags_at(tiny.path, "run/*") == tags, "what is not there is not sealed"
+    object_store.limit(bucket, objects=-1)
     sent = tiny.run("run", "tiny", **remote)
     assert sent.returncode == 0, sent.stdout
     assert set(outcomes(sent.stdout).values()) == {"unchanged"}

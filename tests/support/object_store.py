@@ -102,6 +102,12 @@ class ObjectStore:
         """Runs `radosgw-admin`."""
         self.call("radosgw-admin", *command)
 
+    def limit(self, bucket: str, objects: int) -> None:
+        """Sets a bucket's quota; below 0: none."""
+        scope = ("--quota-scope=bucket", f"--bucket={bucket}")
+        self.administer("quota", "set", *scope, f"--max-objects={objects}")
+        self.administer("quota", "enable" if objects >= 0 else "disable", *scope)
+
     def wait(self) -> None:
         """Waits until the gateway answers."""
         until = time.monotonic() + SECONDS

@@ -219,11 +219,10 @@ def test_a_store_that_fails_now_and_then_is_asked_again(
 
 def test_a_full_bucket_is_said_to_be_full(made: Path, url: str, object_store: ObjectStore) -> None:
     bucket = url.split("/")[2]
-    object_store.administer("quota", "set", "--quota-scope=bucket", f"--bucket={bucket}", "--max-objects=4")
-    object_store.administer("quota", "enable", "--quota-scope=bucket", f"--bucket={bucket}")
+    object_store.limit(bucket, objects=4)
     with pytest.raises(RemoteRefused, match=r"it is full \(QuotaExceeded"):
         objects(made, url).send("make")
-    object_store.administer("quota", "disable", "--quota-scope=bucket", f"--bucket={bucket}")
+    object_store.limit(bucket, objects=-1)
     assert objects(made, url).send("make") > 0
 
 
