@@ -188,7 +188,7 @@ def test_a_push_that_is_cut_ten_times_goes_on_and_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize(("fault", "words"), [
     (Fault("status", status=500), r"InternalError"),
-    (Fault("status", status=503, code="SlowDown"), r"SlowDown"),
+    pytest.param(Fault("status", status=503, code="SlowDown"), r"SlowDown", marks=pytest.mark.long),  # asked again for long
     (Fault("status", status=507, code="InsufficientStorage"), r"it is full \(InsufficientStorage.*Free some space there"),
     (Fault("status", status=403, code="AccessDenied"), r"it refuses these keys .*Check AWS_ENDPOINT_URL"),
 ])
