@@ -71,16 +71,19 @@ class StageObjects:
     def known(self, stage: Any) -> Any:
         """The stage with results of the same inputs, as `dvc.lock` or the run cache names them; None: there are none."""
         from dvc.stage.cache import _can_hash
+        from dvc.stage.loader import StageLoader
 
         if not stage.changed_stage() and not stage.changed_deps() and all(out.hash_info for out in stage.outs):
             return stage
         stage.save_deps()
         if not _can_hash(stage):
             return None
-        cache = self.repo.stage_cache
         self.fetch_entries(stage)
-        entry = cache._load(stage)
-        return cache._create_stage(entry, wdir=stage.wdir) if entry else None
+        entry = self.repo.stage_cache._load(stage)
+        if not entry:
+            return None
+        StageLoader.fill_from_lock(stage, entry)
+        return stage
 
     def receive(self, stage: Any, *, mend: bool) -> bool:
         """Fetches what is not here of a stage's results, each compared with its hash; whether all are here now."""

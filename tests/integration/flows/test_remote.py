@@ -107,10 +107,11 @@ def objects(tree: Path, url: str) -> StageObjects:
 
 def restored(tree: Path, url: str) -> dict[str, bytes]:
     """What a tree without a cache gets from the remote, without a stage that runs."""
-    os.chdir(tree)  # as the flow's child is
     store = objects(tree, url)
     for stage in ("make", "use"):
+        os.chdir(tree.parent)  # as the flow is, while its child is in the tree
         assert store.fetch(stage)
+        os.chdir(tree)
         store.repo.reproduce(targets=[stage], single_item=True)
     return contents(tree)
 
