@@ -17,7 +17,7 @@ import pytest
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
 SECONDS = 120.0
-KEYS = {"AWS_ACCESS_KEY_ID": "martlet", "AWS_SECRET_ACCESS_KEY": "swallow-never-lands"}
+KEYS = {"AWS_ACCESS_KEY_ID": "hirundo-key", "AWS_SECRET_ACCESS_KEY": "swallow-never-lands"}
 # each of the last three keeps a cluster without a manager from being refused, or from waiting for one
 CONFIGURATION = """
 [global]
