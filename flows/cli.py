@@ -61,6 +61,14 @@ def status() -> None:
 
 
 @app.command()
+def pull(run: RunName) -> None:
+    """Fetch a sealed run from the remote: its commits, its tag and all results; compute nothing."""
+    from flows.commands.pull import pull_run
+
+    pull_run(run)
+
+
+@app.command()
 def batch(
     run: RunName,
     step: Annotated[int, typer.Option(help="the step, from 0, as in losses.jsonl")],

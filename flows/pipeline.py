@@ -13,12 +13,15 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from components.errors import MartletError, WorkerFailed
-from flows.damage import Damage
-from flows.torn_files import remove_torn_files
+from components.errors import MartletError, ServiceError, WorkerFailed
+from flows.results.damage import Damage
+from flows.results.digests import FileDigests
+from flows.results.stage_objects import StageObjects
+from flows.results.torn_files import remove_torn_files
 from flows.workspace import Workspace
 from infra.git import without_git
 from infra.processes import dying_with_parent
+from infra.remote.store import RemoteStore
 
 Outcome = Literal["ran", "restored", "unchanged"]
 GRACE_SECONDS = 60
@@ -44,14 +47,17 @@ def quiet_dvc() -> None:
 class Pipeline:
     """The DVC repository of a workspace, opened once; every question makes DVC read its files again."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, store: RemoteStore | None = None) -> None:
+        """`store` holds the run's remote, if it has one."""
         quiet_dvc()
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # this also switches off its progress bars: the terminal has ours
         self.repo = Repo(str(workspace.path))
         remove_torn_files(self.repo)
-        self.damage = Damage(self.repo, workspace.settings.home.absolute())
+        digests = FileDigests(workspace.settings.home.absolute())
+        self.remote = StageObjects(self.repo, store, digests) if store else None
+        self.damage = Damage(self.repo, digests, self.remote)
 
     def unchanged(self, stage: str) -> bool:
         """True if `dvc.lock` and the files agree for this stage: nothing to do."""
@@ -61,9 +67,14 @@ class Pipeline:
         """The stages that have something to do, as far as is known before any of them runs."""
         return {address.rpartition(":")[2] for address in self.repo.status()}  # after the path of dvc.yaml, from elsewhere
 
-    def push(self) -> int:
-        """Copies what the remote lacks, including the run cache; returns how many files."""
-        return int(self.repo.push(run_cache=True))
+    def check_out(self) -> None:
+        """Lays out the results that `dvc.lock` names and the cache has. Raises `ServiceError` if a file stands in the way."""
+        from dvc.exceptions import CheckoutError
+
+        try:
+            self.repo.checkout(allow_missing=True)
+        except CheckoutError as error:
+            raise ServiceError(f"{self.repo.root_dir}: {error}. Move what was changed there out of the way.") from None
 
     def close(self) -> None:
         """Frees DVC's databases."""

@@ -19,10 +19,12 @@ from flows.cancellation import is_cancelled
 from flows.clone import find_clone
 from flows.display import Display
 from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
+from flows.remote.run_remote import seal_there, store_of, take_if_sealed
 from flows.request import Request
 from flows.summary import Summary, summarise
-from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight, seal
+from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight
 from infra.journal import JOB_MARK
+from infra.remote.store import RemoteRefused, RemoteStore
 from infra.scratch import discard, scratch_of
 from infra.tracking.writer import tracked
 
@@ -30,14 +32,29 @@ from infra.tracking.writer import tracked
 class PretrainRun:
     """What the stages of one flow run share."""
 
-    def __init__(self, workspace: Workspace, lock: int, display: Display, artifacts: PrefectArtifacts) -> None:
+    def __init__(
+        self, workspace: Workspace, lock: int, display: Display, artifacts: PrefectArtifacts, store: RemoteStore | None
+    ) -> None:
         self.workspace = workspace
         self.lock = lock
         self.display = display
         self.artifacts = artifacts
-        self.pipeline = Pipeline(workspace)
+        self.store = store
+        self.pipeline = Pipeline(workspace, store)
+        self.unsent = list(STAGES) if store else []
         self.results: dict[str, StageResult] = {}
         self.started = time.monotonic()
+
+    def fetch(self, stage: str) -> None:
+        """Fetches the stage's results, if the remote has them; DVC then restores them. Raises `RemoteRefused`."""
+        if self.pipeline.remote:
+            self.pipeline.remote.fetch(stage)
+
+    def send(self, stage: str) -> None:
+        """Sends the stage's results to the remote, if there is one. Raises `RemoteRefused`."""
+        if self.pipeline.remote and stage in self.unsent:
+            self.pipeline.remote.send(stage)
+            self.unsent.remove(stage)
 
 
 def run_name() -> str:
@@ -70,8 +87,14 @@ def reproduce(run: PretrainRun, stage: str) -> StageResult:
         result = StageResult(outcome="unchanged", seconds=time.monotonic() - clock)
     else:
         environment = stage_environment(run.workspace, str(runtime.flow_run.id))
+        run.fetch(stage)
         listener = Listener(lambda text: tell(run, stage, text), is_wanted)
         result = run_stage(run.workspace, stage, environment, run.lock, listener)
+        try:
+            run.send(stage)
+        except RemoteRefused as refusal:  # the line goes on; what is missing there is sent before it is sealed
+            get_run_logger().warning("%s", refusal)
+            run.display.line(stage, str(refusal))
     run.results[stage] = result
     show_pages(run, stage)
     run.display.end(stage, result.outcome, result.seconds)
@@ -109,19 +132,22 @@ def opened(request: Request) -> Iterator[PretrainRun]:
         locked(workspace) as lock, Display() as display,
         PrefectArtifacts(workspace.run, workspace.journal, flow_run, put_artifact) as artifacts,
     ):
+        if store := store_of(workspace):
+            take_if_sealed(workspace, store)
         open_workspace(workspace, request)
-        run = PretrainRun(workspace, lock, display, artifacts)
+        run = PretrainRun(workspace, lock, display, artifacts, store)
         refuse_cluster(workspace, run.pipeline.changed)
         with tracked(workspace.path, workspace.run, str(runtime.flow_run.id)):
             yield run
 
 
 def finish(run: PretrainRun) -> Summary:
-    """Copies the results to the remote, seals the run and returns its summary."""
-    run.pipeline.push()
+    """Sends what the remote lacks, seals the run and returns its summary."""
+    for stage in STAGES:
+        run.send(stage)
     run.pipeline.close()
     summary = summarise(run.workspace, run.results, time.monotonic() - run.started, tag="")
-    tag = seal(run.workspace, summary.markdown())
+    tag = seal_there(run.workspace, summary.markdown(), run.store)
     for stage in STAGES:  # a sealed result needs no checkpoint
         discard(scratch_of(run.workspace.settings, read_record(run.workspace.records / stage).fingerprint))
     summary = summary.model_copy(update={"tag": tag})

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 from components.errors import MartletError
-from flows.damage import hash_objects
-from flows.file_digests import FileDigests
 from flows.pipeline import Outcome, StageResult, quiet_dvc
+from flows.results.damage import hash_objects
+from flows.results.digests import FileDigests
 from infra.disk import is_full, with_full_disk
 from infra.git import forget_variables
 from infra.settings import Settings

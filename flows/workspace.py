@@ -17,6 +17,7 @@ from components.formats.files import write_text
 from components.params import Params, load_params, preflight
 from flows.request import Request, parameters_of, render
 from infra import git
+from infra.remote.address import normal_address, remote_in, write_remote
 from infra.settings import Settings
 from infra.site_scheduler import scheduler_of
 
@@ -59,6 +60,12 @@ class Workspace:
     def tag(self) -> str:
         """The annotated tag that seals the run."""
         return f"run/{self.run}"
+
+    @property
+    def has_its_remote(self) -> bool:
+        """Whether the remote that is committed here is the one that MARTLET_REMOTE asks for, if it asks for any."""
+        wanted = self.settings.remote
+        return not wanted or remote_in(self.path).get("url") == normal_address(wanted)
 
 
 def plan_workspace(request: Request, root: Path, settings: Settings) -> Workspace:
@@ -114,9 +121,11 @@ def open_workspace(workspace: Workspace, request: Request) -> None:
         git.remove_worktree(workspace.root, workspace.path)
         git.add_worktree(workspace.root, workspace.path, workspace.commit)
         write_text(workspace.path / "params.yaml", render(workspace.params))
+        configure_remote(workspace)
         git.commit_all(workspace.path, f"run {workspace.run}: inputs\n\n{request.model_dump_json(indent=1)}", "params.yaml")
         git.try_tag(workspace.path, f"martlet-trial/{workspace.run}")  # not found out after the last stage
         write_text(workspace.path / MARKER, request.model_dump_json(indent=1) + "\n")
+    configure_remote(workspace)
     configure_dvc(workspace)
 
 
@@ -132,14 +141,22 @@ def refuse_changed(workspace: Workspace) -> None:
         )
 
 
+def configure_remote(workspace: Workspace) -> None:
+    """Puts the remote that is asked for into the workspace's `.dvc/config`, which is committed, so that DVC alone finds it.
+
+    The run's id does not depend on it. Without MARTLET_REMOTE a run keeps the remote it has.
+    """
+    if not workspace.has_its_remote:
+        write_remote(workspace.path, normal_address(workspace.settings.remote))
+
+
 def configure_dvc(workspace: Workspace) -> None:
-    """Every workspace shares one cache, one run cache and one remote. Stages replace outputs, so hard links are safe."""
+    """Every workspace shares one cache and one run cache. Stages replace outputs, so hard links are safe."""
     settings = workspace.settings
     write_text(
         workspace.path / ".dvc" / "config.local",
-        f"[core]\n    remote = here\n    site_cache_dir = {settings.home.absolute() / 'dvc'}\n"
-        f'[cache]\n    dir = {settings.cache}\n    type = "reflink,hardlink,copy"\n'
-        f"['remote \"here\"']\n    url = {settings.remote}\n",
+        f"[core]\n    site_cache_dir = {settings.home.absolute() / 'dvc'}\n"
+        f'[cache]\n    dir = {settings.cache}\n    type = "reflink,hardlink,copy"\n',
     )
 
 
@@ -157,7 +174,7 @@ def seal(workspace: Workspace, summary: str) -> str:
 
 def sealed_as(workspace: Workspace) -> str:
     """The tag of the workspace as it stands; empty if it was never sealed, or has changed since."""
-    if not (workspace.path / "summary.md").exists() or not git.is_clean(workspace.path):
+    if not (workspace.path / "summary.md").exists() or not workspace.has_its_remote or not git.is_clean(workspace.path):
         return ""
     head = git.resolve(workspace.path, "HEAD")
     sealed = git.tags_at(workspace.path, f"{workspace.tag}*")

@@ -216,3 +216,54 @@ def try_tag(folder: Path, name: str) -> None:
     """Adds a tag and removes it again. Raises `ServiceError` if a run could not be sealed in the end."""
     git("tag", "--annotate", "--force", name, "--message", "a trial: it is removed at once", cwd=folder)
     git("tag", "--delete", name, cwd=folder)
+
+
+def delete_tag(folder: Path, name: str) -> None:
+    """Removes a tag."""
+    git("tag", "--delete", name, cwd=folder)
+
+
+def object_of(root: Path, reference: str) -> str:
+    """The object that a reference names, of a tag the tag itself; empty if there is no such reference."""
+    try:
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", reference, cwd=root)
+    except ServiceError:
+        return ""
+
+
+def message_of(root: Path, reference: str) -> str:
+    """The message of a commit, or of an annotated tag."""
+    text = git("cat-file", "-p", reference, cwd=root)
+    return text.partition("\n\n")[2]
+
+
+def first_after(root: Path, base: str, reference: str) -> str:
+    """The first commit on the way from `base` to a reference. Raises `ServiceError` if there is none."""
+    found = git("rev-list", "--reverse", "--first-parent", f"{base}..{reference}", cwd=root).splitlines()
+    if not found:
+        raise ServiceError(f"{reference} has no commit after {base[:10]}.")
+    return found[0]
+
+
+def write_bundle(folder: Path, tag: str, path: Path) -> None:
+    """Writes a tag, and as much of its history as the clone has, into one file."""
+    git("bundle", "create", "--quiet", str(path), f"refs/tags/{tag}", cwd=folder)
+
+
+def bundled(root: Path, tag: str, path: Path) -> str:
+    """The object that a tag names in a bundle. Raises `ServiceError` if the file is no bundle of that tag."""
+    heads = git("bundle", "list-heads", str(path), f"refs/tags/{tag}", cwd=root).split()
+    if not heads:
+        raise ServiceError(f"{path.name} is not the bundle of {tag}.")
+    return heads[0]
+
+
+def read_bundle(root: Path, tag: str, path: Path) -> None:
+    """Takes a tag and its history out of a bundle. Raises `ServiceError` for a damaged one, or a tag that is another here."""
+    refspec = f"refs/tags/{tag}:refs/tags/{tag}"
+    git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", str(path), refspec, cwd=root)
+
+
+def move_to(folder: Path, reference: str) -> None:
+    """Checks a commit out in a worktree, over whatever is there."""
+    git("checkout", "--quiet", "--force", "--detach", reference, cwd=folder)

@@ -51,7 +51,9 @@ def held(scratch: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def discard(scratch: Path) -> None:
-    """Removes the folder, unless a process holds it."""
+    """Removes the folder, if there is one, unless a process holds it."""
+    if not scratch.parent.exists():
+        return  # nothing was computed on this machine
     with scratch.with_suffix(".lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MARTLET_", extra="ignore", frozen=True)
 
     home: Path = Field(default=Path(".martlet"), description="workspaces, caches, checkpoints, histories")
+    remote: str = Field(default="", description="where results are sent: a URL that DVC knows, or a folder; empty: nowhere")
     site: str = Field(default="local", description="a file of infra/sites, without its suffix")
     run: str = Field(default="by-hand", description="the run id, set by the flow")
     flow_run: str = Field(default="", description="the Prefect flow run id, set by the flow")
@@ -39,8 +40,3 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """DVC's cache, shared by every run."""
         return self.home.absolute() / "cache"
-
-    @property
-    def remote(self) -> Path:
-        """DVC's local remote."""
-        return self.home.absolute() / "remote"

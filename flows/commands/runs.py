@@ -14,6 +14,7 @@ from components.params import STAGES, explain
 from components.recipes import EXPERIMENT
 from flows.clone import enter_clone
 from flows.pipeline import Pipeline, StageResult
+from flows.remote.run_remote import is_sent
 from flows.request import Recipe, Request, render
 from flows.summary import Summary, summarise
 from flows.workspace import MARKER, Workspace, plan_workspace, refuse_preflight, sealed_as
@@ -61,9 +62,9 @@ def whole_parameters(recipe: str, values: Sequence[str], reference: str) -> str:
 
 
 def finished(workspace: Workspace, clock: float) -> Summary | None:
-    """The summary of a run that is sealed and complete; None if a stage has something to do."""
+    """The summary of a run that is sealed, complete and sent; None if there is something to do."""
     tag = sealed_as(workspace)
-    if not tag:
+    if not tag or not is_sent(workspace, tag):
         return None
     pipeline = Pipeline(workspace)
     if any(map(pipeline.damage.is_in, STAGES)) or pipeline.changed():

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from flows.torn_files import remove_torn_files
+from flows.results.torn_files import remove_torn_files
 from infra import git
 
 pytestmark = pytest.mark.quick

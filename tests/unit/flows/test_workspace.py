@@ -9,8 +9,9 @@ import yaml
 
 from components.errors import ParameterError
 from flows.request import Request, render
-from flows.workspace import Workspace, plan_workspace
+from flows.workspace import Workspace, open_workspace, plan_workspace, seal, sealed_as
 from infra import git
+from infra.remote.address import remote_in
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +20,9 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    for name in ("params.yaml", ".gitignore", ".dvc/.gitignore", ".dvc/config"):
+        shutil.copy(ROOT / name, tmp_path / name)
     git.git("init", "--quiet", cwd=tmp_path)
     git.commit_all(tmp_path, "as shipped")
     return tmp_path
@@ -90,3 +93,33 @@ def test_a_commit_without_the_file_says_what_there_is(clone: Path) -> None:
     (clone / "params.yaml").unlink()
     with pytest.raises(ParameterError, match=r"no params\.yaml at "):
         planned(clone)
+
+
+def opened(clone: Path, remote: str = "") -> Workspace:
+    """The workspace of the tree's run, opened with this MARTLET_REMOTE."""
+    asked = Request.model_validate({"reference": git.snapshot(clone)})
+    workspace = plan_workspace(asked, clone, Settings(home=clone / ".martlet", remote=remote))
+    open_workspace(workspace, asked)
+    return workspace
+
+
+def test_a_runs_remote_is_committed_before_anything_runs_and_its_id_does_not_depend_on_it(clone: Path) -> None:
+    plain, sent = planned(clone).run, opened(clone, "s3://bucket/team/")
+    assert sent.run == plain
+    assert b"url = s3://bucket/team\n" in (git.read_file(sent.path, "HEAD", ".dvc/config") or b"")
+    assert git.is_clean(sent.path)
+
+
+def test_a_sealed_run_keeps_its_remote_and_is_sealed_again_only_for_another(clone: Path) -> None:
+    first = opened(clone, "s3://bucket/team")
+    assert seal(first, "summary") == first.tag
+    without = opened(clone)
+    assert remote_in(without.path)["url"] == "s3://bucket/team"
+    assert sealed_as(without) == sealed_as(opened(clone, "s3://bucket/team")) == first.tag
+    elsewhere = opened(clone, "s3://other/team")
+    assert sealed_as(elsewhere) == ""
+    assert seal(elsewhere, "summary") == f"{first.tag}.2"
+
+
+def test_without_a_remote_none_is_configured(clone: Path) -> None:
+    assert remote_in(opened(clone).path) == {}

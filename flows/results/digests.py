@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+DIRECTORY = ".dir"
+"""Ends the name of an object that lists a folder's files; before it stands the list's MD5."""
 RACY_NANOSECONDS = 2_000_000_000
 """A file that was touched this short a time ago may be touched again with the same ctime: clocks of file systems are coarse."""
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from components.errors import ServiceError
 from components.inputs import list_some
-from flows.file_digests import FileDigests
-
-DIRECTORY = ".dir"
+from flows.results.digests import DIRECTORY, FileDigests
+from flows.results.stage_objects import StageObjects
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Expected:
     """None if only the object is asked for."""
 
     @property
+    def oid(self) -> str:
+        """The object's name in a cache or remote."""
+        return self.object.parent.name + self.object.name
+
+    @property
     def places(self) -> list[Path]:
         """Where the bytes ought to be."""
         return [path for path in (self.object, self.file) if path is not None]
@@ -39,12 +44,14 @@ class Expected:
 class Damage:
     """The search for damage in the workspace and the cache of one DVC repository."""
 
-    def __init__(self, repo: Any, home: Path) -> None:
+    def __init__(self, repo: Any, digests: FileDigests, remote: StageObjects | None) -> None:
+        """`remote` has good copies, if the run has one."""
         self.repo = repo
         self.cache = repo.cache.local
-        self.digests = FileDigests(home)
+        self.digests = digests
+        self.remote = remote
         hash_objects(self.cache, self.digests)
-        self.lock = home / "damage.lock"
+        self.lock = digests.database.with_name("damage.lock")
         self.notes: defaultdict[str, list[str]] = defaultdict(list)
 
     def is_in(self, stage: str) -> bool:
@@ -88,7 +95,7 @@ class Damage:
         with self.alone():
             own = self.object_of(out)
             if self.has_listing(own, root):
-                self.mend_files(list_files(self.cache, out, own, root))
+                self.mend_files(list_files(self.cache, out, own, root), own)
             elif root is not None:
                 remove(root)
         for what, names in self.notes.items():
@@ -115,10 +122,11 @@ class Damage:
         found = self.digests.of([own.object])[own.object]
         if own.file is not None or found == own.md5:
             return True
+        if not found and root is None:
+            return False  # nothing to mend: what the run cache alone knows is fetched when its stage is asked for
         remove(own.object)
-        there = (root is not None and self.list_again(own, root)) or not self.fetch([own])
-        if there or found or root is not None:
-            self.notes[f"{word(found)} in the cache: {'there again' if there else 'made again'}"].append(own.name)
+        there = (root is not None and self.list_again(own, root)) or not self.fetch([own], [own])
+        self.notes[f"{word(found)} in the cache: {'there again' if there else 'made again'}"].append(own.name)
         return there
 
     def list_again(self, own: Expected, root: Path) -> bool:
@@ -136,16 +144,14 @@ class Damage:
         self.cache.add(tree.path, tree.fs, tree.oid)
         return True
 
-    def mend_files(self, files: Sequence[Expected]) -> None:
+    def mend_files(self, files: Sequence[Expected], own: Expected) -> None:
         """Drops what is damaged, and mends it from the other copy on this machine, or from the remote's."""
         found = self.digests.of(path for file in files for path in file.places)
-        lost = [file for file in files if not self.mend_file(file, found)]
-        gone = self.fetch(lost)
+        lost = [file for file in files if not self.mend_file(file, found) and (file.file is not None or found[file.object])]
+        gone = self.fetch(lost, [] if own.file is not None else [own])
         for file in lost:
-            if file not in gone:
-                self.notes["fetched from the remote"].append(file.name)
-            elif file.file is not None or found[file.object]:
-                self.notes["damaged or lost, with no good copy: made again"].append(file.name)
+            what = "damaged or lost, with no good copy: made again" if file in gone else "fetched from the remote"
+            self.notes[what].append(file.name)
 
     def mend_file(self, file: Expected, found: dict[Path, str]) -> bool:
         """Mends a file from its other copy; False if no good copy is left on this machine."""
@@ -159,28 +165,19 @@ class Damage:
             self.cache.add(str(file.file), self.cache.fs, file.md5, hardlink="hardlink" in self.cache.cache_types)
         return bool(good)
 
-    def fetch(self, lost: Sequence[Expected]) -> list[Expected]:
-        """Fetches objects from the remote into the cache; returns those that it lacks, or has damaged and loses by this."""
-        from dvc.exceptions import DvcException
-        from dvc_data.hashfile.db import get_index
+    def fetch(self, lost: Sequence[Expected], lists: Sequence[Expected]) -> list[Expected]:
+        """Fetches objects from the remote into the cache; returns those that it lacks, or has damaged and loses by this.
 
-        if not lost:
-            return []
-        oids = [file.object.parent.name + file.object.name for file in lost]
-        try:
-            remote = self.repo.cloud.get_remote_odb()
-            places = [remote.oid_to_path(oid) for oid in oids]
-            self.cache.add(places, remote.fs, oids, on_error=lambda _oid, _error: None)
-        except (DvcException, OSError) as error:
-            self.notes[f"the remote could not be asked for good copies ({error})"] += [file.name for file in lost]
+        `lists` are the lists of files that name them: one that promises what is gone goes first.
+        """
+        if not lost or self.remote is None:
             return list(lost)
-        found = self.digests.of(file.object for file in lost)
-        for place, file in zip(places, lost, strict=True):
-            if found[file.object] not in ("", file.md5):
-                remove(file.object)
-                remote.fs.remove(place)
-                get_index(remote).clear()  # otherwise DVC takes it for present, and never sends a good one
-        return [file for file in lost if found[file.object] != file.md5]
+        try:
+            gone = self.remote.fetch_or_drop([file.oid for file in lost], {each.oid for each in lists})
+        except ServiceError as error:
+            self.notes[str(error)] += [file.name for file in lost]
+            return list(lost)
+        return [file for file in lost if file.oid in gone]
 
 
 def hash_objects(cache: Any, digests: FileDigests) -> None:

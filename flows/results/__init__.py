@@ -1,0 +1,1 @@
+"""The files that stages made, in the workspace and in DVC's cache: told by their digests, mended, sent and fetched."""

@@ -1,0 +1,1 @@
+"""The DVC remote: which one a run has, and the files that it holds."""
