@@ -9,26 +9,25 @@ from components.errors import ServiceError
 OTHERS = 0o077
 
 
-def write_privately() -> None:
-    """From here on, what this process and its children create is for their owner alone."""
-    os.umask(OTHERS)
+def keep_private(home: Path) -> None:
+    """From here on, what this process and its children create is for their owner alone, and so is a state folder that is there.
 
-
-def close_to_others(home: Path) -> None:
-    """Takes a state folder that is there already from group and others, and so what lies below it, whatever its modes.
-
-    Raises `ServiceError` if the folder is another user's, or on a disk that keeps no modes.
+    Closed at its top, it is closed as a whole, whatever the modes below. Raises `ServiceError` if it cannot be closed.
     """
+    os.umask(OTHERS)
     try:
-        if not stat.S_IMODE(home.stat().st_mode) & OTHERS:
-            return
-        home.chmod(0o700)
-    except FileNotFoundError:
-        return
+        if home.exists() and is_open(home):
+            home.chmod(0o700)
+        still_open = home.exists() and is_open(home)
     except PermissionError:
-        pass
-    if stat.S_IMODE(home.stat().st_mode) & OTHERS:
+        still_open = True
+    if still_open:
         raise ServiceError(
-            f"other users of this machine can reach {home}, and it cannot be closed to them: it is another user's, or on a disk "
-            "without modes. Set MARTLET_HOME to a folder of your own; users share results by a remote, not by a state folder."
+            f"{home} cannot be closed to other users of this machine: it is another user's, or its disk has no modes. "
+            "Set MARTLET_HOME to a folder of your own; a state folder has one user."
         )
+
+
+def is_open(folder: Path) -> bool:
+    """Whether a folder's modes let its group or others in."""
+    return bool(stat.S_IMODE(folder.stat().st_mode) & OTHERS)

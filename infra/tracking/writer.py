@@ -58,7 +58,7 @@ def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
 
 
 def tracking_environment() -> dict[str, str]:
-    """The writer's variables: the MLflow that is configured, with our secret if it is ours; else a database below MARTLET_HOME."""
+    """The writer's variables: the configured MLflow, with our secret if it is ours; otherwise a database below MARTLET_HOME."""
     home = Settings().home.absolute()
     default = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "MARTLET_HOME": str(home)}
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
