@@ -89,7 +89,8 @@ def start_all(pages: Pages, root: Path, sockets: dict[str, socket.socket], servi
         services.append(start_server(name, f"{name}_app", listener, pages.for_servers(), logs / f"{name}.log"))
     for service, health in zip(services, (f"{pages.prefect}/api/health", f"{pages.mlflow}/health"), strict=True):
         service.wait_until_healthy(health)
-    subprocess.run([sys.executable, "-m", "flows.ui.deployment"], env=environment, check=True)
+    if subprocess.run([sys.executable, "-m", "flows.ui.deployment"], env=environment, check=False).returncode:
+        raise ServiceError(f"the form could not be registered with the Prefect server at {pages.prefect}; it said why above")
     worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "martlet"]
     services.append(Service("worker", worker, environment, logs / "worker.log", folder=root))
 
