@@ -131,6 +131,13 @@ def test_a_run_from_the_form_finishes_and_both_pages_show_it(pages: Pages, monke
     shown_by_mlflow(pages, run, monkeypatch)
 
 
+def test_what_a_run_wrote_is_its_owners_alone_but_for_dvcs_objects_in_a_closed_folder(pages: Pages) -> None:
+    assert pages.clone.home.stat().st_mode & 0o777 == 0o700
+    written = [path for path in pages.clone.home.rglob("*") if not path.is_symlink()]
+    reached = {path for path in written if path.stat().st_mode & 0o077}
+    assert [path for path in reached if path.is_dir() or path.stat().st_mode & 0o777 != 0o444] == []
+
+
 def test_a_run_of_a_shell_ends_when_it_is_cancelled_on_the_page(pages: Pages) -> None:
     addresses = {"PREFECT_API_URL": f"{pages.prefect}/api", "MLFLOW_TRACKING_URI": pages.mlflow}
     flow = pages.clone.start("run", "tiny", "--set", "train.seed=77", **addresses)
