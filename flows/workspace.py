@@ -135,7 +135,7 @@ def refuse_changed(workspace: Workspace) -> None:
 def configure_dvc(workspace: Workspace) -> None:
     """Every workspace shares one cache, one run cache and one remote. Stages replace outputs, so hard links are safe."""
     settings = workspace.settings
-    (settings.home.absolute() / "dvc" / "repo").mkdir(parents=True, exist_ok=True)  # DVC would make it for everybody to write in
+    (settings.home.absolute() / "dvc" / "repo").mkdir(parents=True, exist_ok=True)  # DVC would open it to everybody
     write_text(
         workspace.path / ".dvc" / "config.local",
         f"[core]\n    remote = here\n    site_cache_dir = {settings.home.absolute() / 'dvc'}\n"
