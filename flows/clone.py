@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.workspace import MARKER
 from infra import git
+from infra.private import keep_private
 from infra.settings import Settings
 
 
@@ -12,12 +13,15 @@ def find_clone(folder: Path) -> tuple[Settings, Path]:
     """The settings and the top of the working tree that is planned and run.
 
     The state folder is the main tree's, shared by all worktrees of the clone, unless MARTLET_HOME names another. What git's
-    variables say of another repository is forgotten. Raises `ServiceError` outside of a clone.
+    variables say of another repository is forgotten, and the state folder is closed to other users. Raises `ServiceError`
+    outside of a clone.
     """
     git.forget_variables()
     root = tree_of(folder)
     os.environ.setdefault("MARTLET_HOME", str(git.state_root_of(root) / ".martlet"))
-    return Settings(), root
+    settings = Settings()
+    keep_private(settings.home)
+    return settings, root
 
 
 def enter_clone() -> tuple[Settings, Path]:

@@ -8,6 +8,8 @@ from components.errors import ServiceError
 from flows.request import Request
 from flows.summary import Summary
 from infra.prefect_server import own_server, prefect_environment
+from infra.servers.clients import asking_prefect
+from infra.servers.running import is_ours
 from infra.settings import Settings
 
 
@@ -38,13 +40,21 @@ def run_flow(request: Request) -> Summary:
 
 
 def provide_server() -> None:
-    """Puts the server's address into the environment, for Prefect's client; to be called before prefect is imported.
+    """Puts the server's address and our secret into the environment, for Prefect's client; called before prefect is imported.
 
-    Our own server is stopped at exit: registered first, it ends last, when Prefect has sent what it still held.
+    A server that is not ours is asked with the user's own credentials. Our own server is stopped at exit: registered first, it
+    ends last, when Prefect has sent what it still held.
     """
-    home = Settings().home
+    home = Settings().home.absolute()
     os.environ.update(prefect_environment(home))
-    if not os.environ.get("PREFECT_API_URL"):
+    address = os.environ.get("PREFECT_API_URL")
+    if not address:
         stack = contextlib.ExitStack()
         atexit.register(stack.close)
-        os.environ["PREFECT_API_URL"] = stack.enter_context(own_server(home))
+        address = stack.enter_context(own_server(home))
+    elif not is_ours(home, address):
+        return
+    environment = asking_prefect(os.environ, home, address)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)

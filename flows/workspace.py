@@ -153,6 +153,7 @@ def configure_remote(workspace: Workspace) -> None:
 def configure_dvc(workspace: Workspace) -> None:
     """Every workspace shares one cache and one run cache. Stages replace outputs, so hard links are safe."""
     settings = workspace.settings
+    (settings.home.absolute() / "dvc" / "repo").mkdir(parents=True, exist_ok=True)  # DVC would open it to everybody
     write_text(
         workspace.path / ".dvc" / "config.local",
         f"[core]\n    site_cache_dir = {settings.home.absolute() / 'dvc'}\n"

@@ -51,7 +51,8 @@ def git(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
 def output_of(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> bytes:
     """Runs git and returns its very output. Raises `ServiceError` with git's own words."""
     filters = {} if arguments[0] in UNFILTERED else filters_of(cwd)
-    settings = [word for name, value in {**SETTINGS, **filters}.items() for word in ("-c", f"{name}={value}")]
+    shared = {} if arguments[0] in UNFILTERED | {"worktree"} else readers_of(cwd)  # a worktree's files are the state folder's
+    settings = [word for name, value in {**SETTINGS, **filters, **shared}.items() for word in ("-c", f"{name}={value}")]
     variables = {**without_git(os.environ), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})}
     command = ["git", "--no-optional-locks", *settings, *arguments]
     try:
@@ -80,6 +81,21 @@ def filters_of(folder: Path) -> dict[str, str]:
     drivers = {name.split(".", 1)[1].rpartition(".")[0] for name in found.splitlines()}
     off = {"clean": "", "smudge": "", "process": "", "required": "false"}
     return {f"filter.{driver}.{key}": value for driver in sorted(drivers) for key, value in off.items()}
+
+
+@cache
+def readers_of(folder: Path) -> dict[str, str]:
+    """A setting by which who can read a clone can read what is added to it, though this process writes for its owner alone."""
+    try:
+        git("config", "core.sharedRepository", cwd=folder)
+        return {}  # the user said who may
+    except ServiceError:
+        pass
+    try:
+        mode = Path(git("rev-parse", "--path-format=absolute", "--git-path", "objects", cwd=folder)).stat().st_mode
+    except (ServiceError, OSError):
+        return {}
+    return {"core.sharedRepository": f"0{0o600 | mode & 0o044:o}"} if mode & 0o044 else {}
 
 
 def root_of(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """What holds for all tests: their tiers, one thread a process, and on several workers what shares a fixture stays together."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +22,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     from tests.support.workers import parse_shard
 
     parser.addoption("--shard", type=parse_shard, metavar="K/N", help="run the Kth of N shards of what -m and -k select")
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """Commands of a test write for their owner alone (`infra/private.py`); the next test starts as if they had not run."""
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,134 +1,109 @@
 """Serves the Prefect page, the MLflow page and a worker, on loopback, until Ctrl-C; the deployment's form starts runs.
 
-Three processes, watched together: when one ends, all end, and the message says which.
+Three processes, watched together: when one ends, all end, and the message says which. Each start has a key of its own, in the
+links that it prints: an old link, or a cookie that somebody got hold of, opens no later start.
 """
 
+import contextlib
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from components.errors import ServiceError
 from flows.clone import find_clone
-from infra.prefect_server import prefect_environment
-from infra.processes import dying_with_parent
+from infra.prefect_server import prefect_environment, server_environment
+from infra.servers.apps import BROWSER_KEY
+from infra.servers.clients import asking_mlflow, asking_prefect
+from infra.servers.gate import ENTRANCE
+from infra.servers.running import serving
+from infra.servers.service import Service, address_of, listen, start_server
 
 POOL = "martlet"
 DEPLOYMENT = "form"
-START_SECONDS = 180
 POLL_SECONDS = 0.3
-STOP_SECONDS = 10
-LOOPBACK = "127.0.0.1"
 
 
-class Service:
-    """One process, its log, and the address that answers when it is up."""
+class Pages:
+    """The addresses of the two servers, and the key that lets a browser in to both."""
 
-    def __init__(
-        self, name: str, arguments: Sequence[str], environment: dict[str, str], folder: Path, health: str = ""
-    ) -> None:
-        self.name = name
-        self.log = Path(environment["MARTLET_HOME"]) / "ui" / f"{name}.log"
-        self.health = health
-        with self.log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *arguments], env=environment, cwd=folder,
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-                preexec_fn=dying_with_parent(),  # noqa: PLW1509  (it takes no lock)
-            )
+    def __init__(self, home: Path, prefect: str, mlflow: str) -> None:
+        self.home = home
+        self.prefect = prefect
+        self.mlflow = mlflow
+        self.key = secrets.token_urlsafe(32)
 
-    def wait_until_up(self) -> None:
-        """Asks the service's address until it answers. Raises `ServiceError` if the process ends or stays silent."""
-        deadline = time.monotonic() + START_SECONDS
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(self.health, timeout=5):  # noqa: S310  (our own address)
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(POLL_SECONDS)
-        raise ServiceError(f"{self.name} did not start; the end of {self.log}:\n{self.last_lines()}")
+    def for_servers(self) -> dict[str, str]:
+        """The variables of the servers."""
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        return {**server_environment(self.home, self.prefect), **quiet, BROWSER_KEY: self.key}
 
-    def last_lines(self) -> str:
-        """The end of the service's log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
+    def for_clients(self) -> dict[str, str]:
+        """The variables of the worker and its flows: the addresses of the servers, and the secret."""
+        environment = {
+            **os.environ, **prefect_environment(self.home), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+            "MLFLOW_DISABLE_TELEMETRY": "true", "MARTLET_HOME": str(self.home),
+        }  # fmt: skip
+        environment = asking_prefect(environment, self.home, f"{self.prefect}/api")
+        return asking_mlflow(environment, self.home, self.mlflow)
 
-    def stop(self) -> None:
-        """Terminates the process's whole group; kills it if it does not end."""
-        if self.process.poll() is not None:
-            return
-        os.killpg(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+    def announce(self) -> None:
+        """Prints the links and the addresses."""
+        print(  # noqa: T201
+            f"Prefect  {self.prefect}{ENTRANCE}?key={self.key}  (pretrain/{DEPLOYMENT}: the form that starts a run)\n"
+            f"MLflow   {self.mlflow}{ENTRANCE}?key={self.key}\n"
+            "These links let a browser in until this ends: they are yours alone.\n"
+            f"From a shell: PREFECT_API_URL={self.prefect}/api MLFLOW_TRACKING_URI={self.mlflow} martlet run smoke\n"
+            "Ctrl-C stops all of it.",
+            flush=True,
+        )
 
 
 def serve(folder: Path, prefect_port: int, mlflow_port: int) -> None:
-    """Starts everything, prints the addresses, and stays until Ctrl-C or until one of the processes ends."""
+    """Starts everything, prints the links, and stays until Ctrl-C or until one of the processes ends."""
     settings, root = find_clone(folder)
     os.chdir(root)
     home = settings.home.absolute()
     (home / "ui").mkdir(parents=True, exist_ok=True)
-    environment = ui_environment(home, prefect_port, mlflow_port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sockets = {"prefect": listen(prefect_port, "--prefect-port"), "mlflow": listen(mlflow_port, "--mlflow-port")}
+    pages = Pages(home, *(address_of(each) for each in sockets.values()))
+    with contextlib.ExitStack() as stack:
+        for port in (prefect_port, mlflow_port):
+            stack.enter_context(serving(home, port))
+        services = stack.enter_context(stopped_at_end())
+        start_all(pages, root, sockets, services)
+        pages.announce()
+        watch(services)
+
+
+def start_all(pages: Pages, root: Path, sockets: dict[str, socket.socket], services: list[Service]) -> None:
+    """Starts the two servers together, then, on what they answer, the deployment and the worker."""
+    logs, environment = pages.home / "ui", pages.for_clients()
+    for name, listener in sockets.items():
+        services.append(start_server(name, f"{name}_app", listener, pages.for_servers(), logs / f"{name}.log"))
+    for service, health in zip(services, (f"{pages.prefect}/api/health", f"{pages.mlflow}/health"), strict=True):
+        service.wait_until_healthy(health)
+    if subprocess.run([sys.executable, "-m", "flows.ui.deployment"], env=environment, check=False).returncode:
+        raise ServiceError(f"the form could not be registered with the Prefect server at {pages.prefect}; it said why above")
+    worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "martlet"]
+    services.append(Service("worker", worker, environment, logs / "worker.log", folder=root))
+
+
+@contextlib.contextmanager
+def stopped_at_end() -> Iterator[list[Service]]:
+    """Yields a list; what was put into it is stopped, the last first."""
     services: list[Service] = []
     try:
-        for name, arguments, health in pages(home, prefect_port, mlflow_port):
-            services.append(Service(name, arguments, environment, home, health))
-        for service in services:
-            service.wait_until_up()
-        subprocess.run([sys.executable, "-m", "flows.ui.deployment"], env=environment, check=True)
-        worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "martlet"]
-        services.append(Service("worker", worker, environment, root))
-        announce(prefect_port, mlflow_port)
-        watch(services)
+        yield services
     finally:
         for service in reversed(services):
             service.stop()
-
-
-def ui_environment(home: Path, prefect_port: int, mlflow_port: int) -> dict[str, str]:
-    """What the servers and the worker share: their addresses, state below `home`, no telemetry."""
-    return {
-        **os.environ,
-        **prefect_environment(home),
-        "PREFECT_API_URL": f"http://{LOOPBACK}:{prefect_port}/api",
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
-        "MLFLOW_TRACKING_URI": f"http://{LOOPBACK}:{mlflow_port}",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MARTLET_HOME": str(home),
-    }
-
-
-def pages(home: Path, prefect_port: int, mlflow_port: int) -> list[tuple[str, list[str], str]]:
-    """Name, module with arguments, and health address of the two servers."""
-    database, artifacts = f"sqlite:///{home / 'mlflow.db'}", str(home / "mlartifacts")
-    prefect = ["prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port)]
-    mlflow = ["mlflow", "server", "--host", LOOPBACK, "--port", str(mlflow_port), "--workers", "1"]
-    mlflow += ["--backend-store-uri", database, "--artifacts-destination", artifacts, "--serve-artifacts"]
-    return [
-        ("prefect", prefect, f"http://{LOOPBACK}:{prefect_port}/api/health"),
-        ("mlflow", mlflow, f"http://{LOOPBACK}:{mlflow_port}/health"),
-    ]
-
-
-def announce(prefect_port: int, mlflow_port: int) -> None:
-    """Prints the addresses."""
-    print(  # noqa: T201
-        f"Prefect  http://{LOOPBACK}:{prefect_port}/deployments  (pretrain/{DEPLOYMENT}: the form that starts a run)\n"
-        f"MLflow   http://{LOOPBACK}:{mlflow_port}\n"
-        f"From a shell: PREFECT_API_URL=http://{LOOPBACK}:{prefect_port}/api "
-        f"MLFLOW_TRACKING_URI=http://{LOOPBACK}:{mlflow_port} martlet run smoke\n"
-        "Ctrl-C stops all of it.",
-        flush=True,
-    )
 
 
 def watch(services: Sequence[Service]) -> None:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.servers.clients import asking_mlflow
+from infra.servers.running import is_ours
 from infra.settings import Settings
 
 FINISH_SECONDS = 120
@@ -56,8 +58,10 @@ def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
 
 
 def tracking_environment() -> dict[str, str]:
-    """The writer's variables: the user's MLflow if one is configured, otherwise a database below MARTLET_HOME."""
+    """The writer's variables: the configured MLflow, with our secret if it is ours; otherwise a database below MARTLET_HOME."""
     home = Settings().home.absolute()
     default = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "MARTLET_HOME": str(home)}
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    return {**default, **os.environ, **quiet}
+    variables = {**default, **os.environ, **quiet}
+    address = variables["MLFLOW_TRACKING_URI"]
+    return asking_mlflow(variables, home, address) if is_ours(home, address) else variables

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from components.params import STAGES
+from infra.servers.clients import asking_mlflow, asking_prefect
+from infra.servers.secret import authorization, secret_of
 from tests.e2e.conftest import Clone
 from tests.e2e.test_interrupted import STOPPING_SECONDS, wait_until_gone
 
@@ -34,7 +36,7 @@ class Pages:
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and answer of Prefect's API."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", "authorization": authorization(secret_of(self.clone.home))}
         request = urllib.request.Request(f"{self.prefect}/api{path}", data, headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
@@ -109,7 +111,7 @@ def test_a_bad_value_is_refused_before_anything_is_queued(pages: Pages, request_
     assert pages.call("POST", "/flow_runs/count", {})[1] == before
 
 
-def test_a_run_from_the_form_finishes_and_both_pages_show_it(pages: Pages) -> None:
+def test_a_run_from_the_form_finishes_and_both_pages_show_it(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     status, queued = pages.submit(recipe="tiny", reference="HEAD", values=["evaluate.heldout_characters=1500"])
     assert status == 201
     run = pages.finished(queued["id"])
@@ -126,7 +128,14 @@ def test_a_run_from_the_form_finishes_and_both_pages_show_it(pages: Pages) -> No
     (bar,) = [artifact for artifact in artifacts if artifact["key"] == f"{run['name']}-evaluate"]
     assert (bar["type"], bar["data"]) == ("progress", 100)
     assert f"[MLflow]({pages.mlflow}/#/experiments/" in bar["description"]
-    shown_by_mlflow(pages, run)
+    shown_by_mlflow(pages, run, monkeypatch)
+
+
+def test_what_a_run_wrote_is_its_owners_alone_but_for_dvcs_objects_in_a_closed_folder(pages: Pages) -> None:
+    assert pages.clone.home.stat().st_mode & 0o777 == 0o700
+    written = [path for path in pages.clone.home.rglob("*") if not path.is_symlink()]
+    reached = {path for path in written if path.stat().st_mode & 0o077}
+    assert [path for path in reached if path.is_dir() or path.stat().st_mode & 0o777 != 0o444] == []
 
 
 def test_a_run_of_a_shell_ends_when_it_is_cancelled_on_the_page(pages: Pages) -> None:
@@ -144,10 +153,12 @@ def test_a_run_of_a_shell_ends_when_it_is_cancelled_on_the_page(pages: Pages) ->
     assert pages.finished(run["id"])["state_type"] == "CANCELLED"
 
 
-def shown_by_mlflow(pages: Pages, run: Any) -> None:
+def shown_by_mlflow(pages: Pages, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One run with parameters, loss curve, datasets with digests, and the evaluation's table."""
     import mlflow
 
+    for name, value in asking_mlflow({}, pages.clone.home, pages.mlflow).items():
+        monkeypatch.setenv(name, value)
     client = mlflow.MlflowClient(pages.mlflow)
     experiment = client.get_experiment_by_name("tiny")
     found = client.search_runs([experiment.experiment_id], f"tags.`martlet.run` = '{run['name']}'")
@@ -176,7 +187,8 @@ def test_runs_of_dead_processes_are_called_crashed_by_automations_that_exist_onc
     api = {"PREFECT_API_URL": f"{pages.prefect}/api"}
     again = "import asyncio, datetime, pathlib, flows.ui.deployment as d; " \
             "asyncio.run(d.register(pathlib.Path.cwd(), datetime.timedelta(seconds=12)))"
-    subprocess.run([sys.executable, "-c", again], cwd=pages.clone.path, env=pages.clone.environment(**api), check=True)
+    environment = asking_prefect(pages.clone.environment(), pages.clone.home, api["PREFECT_API_URL"])
+    subprocess.run([sys.executable, "-c", again], cwd=pages.clone.path, env=environment, check=True)
     after = pages.call("POST", "/automations/filter", {})[1]
     assert len(before) == 2
     assert {(a["id"], a["trigger"]["within"]) for a in after} == {(b["id"], 12.0) for b in before}

@@ -1,6 +1,7 @@
 """Writes the trained model as a folder that transformers loads, and so do tools that read checkpoints of its version 4."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ def export(engine: Any, training: TrainingParameters, output: Path, maximum_shar
     weights = whole_weights(engine, training)
     if dist.get_rank() == 0:
         engine.module.save_pretrained(output, state_dict=weights, max_shard_size=maximum_shard_bytes)
-        for path in output.glob("*.safetensors"):
-            path.chmod(0o644)  # the library makes them readable for their owner alone
         complete_config(output / "config.json")
+        for path in output.glob("*.safetensors"):  # the library makes them readable for their owner alone
+            path.chmod(stat.S_IMODE((output / "config.json").stat().st_mode))
 
 
 def whole_weights(engine: Any, training: TrainingParameters) -> dict[str, torch.Tensor]:
