@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import ServiceError
+from infra.loopback import loopback_directly
 from infra.processes import dying_with_parent
 
 START_SECONDS = 180
 
 
 def prefect_environment(home: Path) -> dict[str, str]:
-    """Prefect's variables: state below `home`, no telemetry, the console left to Martlet; the user's own settings win."""
+    """Prefect's variables: state below `home`, no telemetry, no proxy on the way to it; the user's own settings win."""
     defaults = {
         "PREFECT_HOME": str(home.absolute() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -31,7 +32,7 @@ def prefect_environment(home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
-    return {name: os.environ.get(name, value) for name, value in defaults.items()}
+    return {name: os.environ.get(name, value) for name, value in defaults.items()} | loopback_directly(os.environ)
 
 
 @contextlib.contextmanager
