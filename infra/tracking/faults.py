@@ -21,7 +21,7 @@ BY_CODE = {
 
 BY_WORDS = (
     (r"valid JSON format", NOT_MLFLOW),
-    (r"timeout exception", "it does not answer in time. Its server is overloaded or hangs"),
+    (r"timeout exception|ReadTimeout|ConnectTimeout", "it does not answer in time. Its server is overloaded or hangs"),
     (r"too many (\d+) error|error code (5\d\d)", "its server fails ({0}). Its own log says why"),
     (r"CERTIFICATE_VERIFY_FAILED|SSLError",
      "its certificate is not trusted. Set MLFLOW_TRACKING_SERVER_CERT_PATH to the authority's file"),

@@ -23,7 +23,7 @@ from infra.tracking.faults import is_refusal
 from infra.tracking.reach import TAG, Reach, curve_files, on_disk, output_of, read_reach, read_records
 from infra.tracking.runs import RUN_TAG, open_run
 from infra.tracking.state import MirrorState
-from infra.tracking.values import accepted, curve_points, flatten, record_numbers, score_table
+from infra.tracking.values import accepted, flatten, read_points, record_numbers, score_table
 
 BATCH = 1000
 CHUNK_BYTES = 1 << 16
@@ -133,7 +133,7 @@ class Mirror:
     def points(self, stage: str, line: bytes) -> list[Metric]:
         """A line's points; none of one that cannot be read, which is noted."""
         try:
-            return curve_points(stage, line)
+            return read_points(stage, line)
         except ValueError as error:
             self.state.skip(stage, f"{line[:60].decode(errors='replace').strip()}: {error}")
             return []

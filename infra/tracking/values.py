@@ -11,20 +11,21 @@ LARGEST = (1 << 63) - 1
 """Of a step or a time, in MLflow's tables."""
 
 
-def curve_points(stage: str, text: bytes) -> list[Metric]:
-    """One point for each number of a line, nested ones too; the journal's time makes sending it twice harmless.
-
-    Raises `ValueError` if the line is no JSON object with a step and a time.
-    """
+def read_points(stage: str, text: bytes) -> list[Metric]:
+    """The points of a line as it stands in the journal. Raises `ValueError` if it is no JSON object with a step and a time."""
     try:
-        line = json.loads(text)
-        time, step = int(line["time"]), int(line["step"])
-        numbers = {key: float(value) for key, value in flatten(line).items() if isinstance(value, int | float)}
+        return curve_points(stage, json.loads(text))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def curve_points(stage: str, line: dict[str, Any]) -> list[Metric]:
+    """One point for each number of a line, nested ones too; the journal's time makes sending it twice harmless."""
+    numbers = {key: value for key, value in flatten(line).items() if key not in NOT_CURVES and isinstance(value, int | float)}
+    time, step = int(line["time"]), int(line["step"])
     if not 0 <= time <= LARGEST or abs(step) > LARGEST:
-        raise ValueError(f"step {step} or time {time} is too large")
-    return [Metric(metric_name(stage, key), value, time, step) for key, value in numbers.items() if key not in NOT_CURVES]
+        raise OverflowError(f"step {step} or time {time} is too large")
+    return [Metric(metric_name(stage, key), float(value), time, step) for key, value in numbers.items()]
 
 
 def record_numbers(record: dict[str, Any]) -> dict[str, float]:

@@ -68,7 +68,7 @@ def is_complete(workspace: Path) -> bool:
 def incomplete(workspace: Path) -> str:
     """The line that says that MLflow does not show all of a run, why, and what to do."""
     shown = configured_address().shown
-    why = read_state(workspace / "journal").get("reason") or f"{shown} did not take the rest in {FINISH_SECONDS} s."
+    why = read_state(workspace / "journal").get("reason") or f"MLflow at {shown} did not take the rest in {FINISH_SECONDS} s."
     log = workspace / "journal" / "tracking.log"
     return f"MLflow does not show all of this run yet. {why} The next start sends the rest. See {log}"
 

@@ -1,4 +1,4 @@
-"""A run's history on a server: credentials, refusals, strangers at the address, outages, and proxies that loopback never meets."""
+"""A run's history on a server: credentials, refusals, strangers at the address, outages, and proxies that loopback avoids."""
 
 import json
 from base64 import b64encode
@@ -98,7 +98,8 @@ def test_credentials_reach_the_server_and_nothing_else(
     way: str, front: Front, upstream: tuple[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    front.authorization = f"Bearer {PASSWORD[:7]}" if way == "token" else "Basic " + b64encode(f"me:{PASSWORD}".encode()).decode()
+    basic = b64encode(f"me:{PASSWORD}".encode()).decode()
+    front.authorization = f"Bearer {PASSWORD[:7]}" if way == "token" else f"Basic {basic}"
     folder = workspace(tmp_path, f"tiny-6666666{len(way)}")
     send(folder)
     assert "it refuses the credentials, or lacks them (401)" in capsys.readouterr().out
