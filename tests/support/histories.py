@@ -92,7 +92,7 @@ def start_mlflow(home: Path, port: int, database: Path) -> "subprocess.Popen[byt
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
          "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(home / "mlartifacts")],
         cwd=home, env=tracking_environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=dying_with_parent(),
+        stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=dying_with_parent(),  # noqa: PLW1509
     )  # fmt: skip
     until(lambda: is_up(port))
     return server
