@@ -5,6 +5,8 @@ in exit code 1 and one message on standard error.
 """
 
 import inspect
+import os
+import re
 import shutil
 import sys
 import time
@@ -23,6 +25,7 @@ from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
 from infra.disk import full_disk, means_full_disk
+from infra.loopback import loopback_directly
 from infra.processes import die_with_parent
 from infra.scratch import held, scratch_of, warm_start_candidates, write_warm_start_key
 from infra.settings import Settings
@@ -33,6 +36,7 @@ OWN_ARGUMENTS = ("output", "record")
 def main(arguments: Sequence[str]) -> int:
     """Runs one stage; returns the exit code."""
     stage = arguments[0] if arguments else ""
+    os.environ.update(loopback_directly(os.environ))
     try:
         run_stage(stage, parse_paths(arguments[1:]))
     except MartletError as error:
@@ -109,7 +113,8 @@ def run_stage(stage: str, paths: dict[str, Path]) -> None:
 def mlflow_run() -> str:
     """The MLflow run that follows this workspace; asked late, since nothing waits for MLflow to come up."""
     path = JOURNAL / "mlflow_run"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
+    return text if re.fullmatch(r"[\w-]+", text) else ""  # a crash may leave anything
 
 
 def check_paths(stage: str, component: Component, paths: dict[str, Path]) -> None:

@@ -143,7 +143,7 @@ class PrefectArtifacts:
     def _mlflow(self) -> str:
         """A link to the run's page in MLflow, if it has one."""
         path = self.journal / "mlflow_page"
-        return f"[MLflow]({path.read_text(encoding='utf-8').strip()})" if path.exists() else ""
+        return f"[MLflow]({path.read_text(encoding='utf-8', errors='replace').strip()})" if path.exists() else ""
 
     def _want(self, artifact: PageArtifact) -> None:
         """Replaces an unsent older state of this artifact. Never waits for a request."""

@@ -1,5 +1,6 @@
 """The `martlet` command. Nothing heavy is imported before a command needs it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -133,7 +134,9 @@ def check(
 def main() -> None:
     """Entry point: one message and exit code 1 for errors that a user can repair, 130 for Ctrl-C."""
     from components.errors import MartletError
+    from infra.loopback import loopback_directly
 
+    os.environ.update(loopback_directly(os.environ))  # for this process, and all that it starts
     try:
         app()
     except (MartletError, OSError) as error:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.loopback import loopback_directly
 from infra.servers.secret import secret_of
 from infra.servers.service import address_of, listen, start_server
 
@@ -20,7 +21,7 @@ REFUSED = {
 
 
 def prefect_environment(home: Path) -> dict[str, str]:
-    """Prefect's variables: state below `home`, no telemetry, the console left to Martlet; the user's own settings win."""
+    """Prefect's variables: state below `home`, no telemetry, no proxy on the way to it; the user's own settings win."""
     defaults = {
         "PREFECT_HOME": str(home.absolute() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -28,7 +29,7 @@ def prefect_environment(home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
-    return {name: os.environ.get(name, value) for name, value in defaults.items()}
+    return {name: os.environ.get(name, value) for name, value in defaults.items()} | loopback_directly(os.environ)
 
 
 def server_environment(home: Path, address: str) -> dict[str, str]:

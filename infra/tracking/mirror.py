@@ -1,9 +1,12 @@
-"""Mirrors a workspace's journal and records in one MLflow run, and remembers below `journal/` how far it came.
+"""Mirrors a workspace's journal and records in one MLflow run, which carries itself how much of them it shows (`reach`).
 
-The same lines sent twice are one point, since a point's time is the journal's.
+The same lines sent twice are one point, since a point's time is the journal's. `journal/tracking.json` says for people and for
+the next start which MLflow run that is, and whether it shows all.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,112 +17,147 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from components.base.plain_yaml import read_yaml_file
-from components.formats.files import write_json, write_text
-from infra.tracking.values import curve_points, flatten, record_numbers, score_rows
+from components.formats.files import write_text
+from infra.tracking.address import Address
+from infra.tracking.faults import is_refusal
+from infra.tracking.reach import TAG, Reach, curve_files, on_disk, output_of, read_reach, read_records
+from infra.tracking.runs import RUN_TAG, open_run
+from infra.tracking.state import MirrorState
+from infra.tracking.values import accepted, flatten, read_points, record_numbers, score_table
 
 BATCH = 1000
+CHUNK_BYTES = 1 << 16
 PARAMETER_BATCH = 100
 PARAMETER_LENGTH = 6000
 FIXED_TIME = 1  # milliseconds: numbers without a curve have no time of their own, and sending them twice must stay one point
 DATASETS = {"clean": "text", "pack_base": "training", "pack": "training"}
+TABLE = "evaluate/table.json"
+TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": TABLE, "type": "table"}])}
 
 
 class Mirror:
     """One MLflow run, and how much of the workspace it shows already."""
 
-    def __init__(self, workspace: Path, run: str, flow_run: str, client: MlflowClient) -> None:
+    def __init__(self, workspace: Path, run: str, flow_run: str, address: Address) -> None:
         self.workspace = workspace
         self.journal = workspace / "journal"
         self.run = run
-        self.client = client
-        self.tags = {"martlet.run": run, "mlflow.runName": run, "mlflow.source.name": "martlet"}
+        self.flow_run = flow_run
+        self.address = address
+        self.tags = {RUN_TAG: run, "mlflow.runName": run, "mlflow.source.name": "martlet"}
         if flow_run:  # empty if nothing ran and only the rest is sent
             self.tags["prefect.flow_run_id"] = flow_run
-        self.state_path = self.journal / "tracking.json"
-        self.state: dict[str, Any] = {"offsets": {}, "shown": []}
-        if self.state_path.exists():
-            self.state = json.loads(self.state_path.read_text(encoding="utf-8"))
-        self.state["complete"] = False
-        self.save()
+        self.state = MirrorState.begin(self.journal, address)
+        self.reach = Reach()
         self.run_id = ""
 
     def open(self) -> None:
-        """Finds the run by its tag, or creates it; writes its id and its page's address into files for other processes."""
+        """Finds the MLflow run, or creates it, and learns from it how much it shows; other processes find its id in a file."""
         if self.run_id:
             return
-        experiment = self.experiment()
-        found = self.client.search_runs([experiment], f"tags.`martlet.run` = '{self.run}'", max_results=1)
-        if found:
-            run_id = str(found[0].info.run_id)
-            self.client.update_run(run_id, status="RUNNING")
-        else:
-            run_id = str(self.client.create_run(experiment, tags=self.tags).info.run_id)
-        self.log_parameters(run_id)  # the same values again are no change
-        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in self.tags.items()])
+        self.client = MlflowClient(self.address.uri)
+        found = open_run(self.client, self.run, self.state.run_id, self.tags)
+        run_id = str(found.info.run_id)
+        self.reach = read_reach(found.data.tags.get(TAG, ""))
+        self.state.follow(run_id, self.reach)
         write_text(self.journal / "mlflow_run", run_id)
-        if self.client.tracking_uri.startswith("http"):
-            page = f"{self.client.tracking_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+        if self.address.is_server:
+            page = f"{self.address.shown}/#/experiments/{found.info.experiment_id}/runs/{run_id}"
             write_text(self.journal / "mlflow_page", page)
         self.run_id = run_id
+        if self.flow_run or not self.reach.covers(on_disk(self.workspace)):
+            self.client.update_run(run_id, status="RUNNING")
+            self.tell(replace(self.reach, status=""))
+            self.log_parameters()  # the same values again are no change
 
-    def experiment(self) -> str:
-        """The experiment of this recipe (the run id less its digest)."""
-        name = self.run.rsplit("-", 1)[0]
-        if found := self.client.get_experiment_by_name(name):
-            return str(found.experiment_id)
-        try:
-            return str(self.client.create_experiment(name))
-        except MlflowException:  # another run created it meanwhile
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
-
-    def log_parameters(self, run_id: str) -> None:
-        """Sends every value of `params.yaml`, by its dotted path."""
+    def log_parameters(self) -> None:
+        """Sends every value of `params.yaml`, by its dotted path, and what the run is called."""
         values = flatten(read_yaml_file(self.workspace / "params.yaml"))
-        params = [Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in values.items()]
+        params = [Param(accepted(key), str(value)[:PARAMETER_LENGTH]) for key, value in values.items()]
         for start in range(0, len(params), PARAMETER_BATCH):
-            self.client.log_batch(run_id, params=params[start : start + PARAMETER_BATCH])
+            self.send("params", params[start : start + PARAMETER_BATCH])
+        self.send("tags", [RunTag(k, v) for k, v in self.tags.items()])
+
+    def send(self, kind: str, values: Sequence[Any]) -> None:
+        """Sends values of one kind; one that MLflow refuses costs no other, and is noted."""
+        if not values:
+            return
+        try:
+            self.client.log_batch(self.run_id, **{kind: values})
+        except MlflowException as error:
+            if not is_refusal(error) or self.is_gone():
+                raise
+            if len(values) == 1:
+                self.state.skip(kind, f"{values[0].key}: {error}")
+                return
+            middle = len(values) // 2
+            self.send(kind, values[:middle])
+            self.send(kind, values[middle:])
+
+    def is_gone(self) -> bool:
+        """Whether the run was put into the trash, which MLflow calls a wrong value too."""
+        return bool(self.client.get_run(self.run_id).info.lifecycle_stage != "active")
+
+    def tell(self, reach: Reach) -> None:
+        """Writes down how far the mirror came: first in MLflow, beside what it says, then here."""
+        if reach != self.reach:
+            self.client.set_tag(self.run_id, TAG, reach.text())
+            self.reach = reach
+            self.state.follow(self.run_id, reach)
 
     def catch_up(self) -> None:
-        """Sends what is new. Raises `MlflowException` if the server is away; nothing is lost by that."""
+        """Sends what is new. Raises whatever keeps it from that; nothing is lost by it."""
         self.open()
-        for path in sorted(self.journal.glob("*.metrics.jsonl")):
-            self.send_curve(path.name.removesuffix(".metrics.jsonl"), path)
-        for record in sorted(self.workspace.glob("artifacts/records/*/record.json")):
-            self.show(record)
+        for stage, path in curve_files(self.workspace).items():
+            self.send_curve(stage, path)
+        records = read_records(self.workspace)
+        for stage, record in records.items():
+            self.send_numbers(stage, record)
+        for stage, record in records.items():  # they may go elsewhere than numbers, and fail alone
+            self.send_files(stage, record)
 
     def send_curve(self, stage: str, path: Path) -> None:
-        """Sends the new complete lines of one metrics file."""
+        """Sends the new complete lines of one metrics file; from its beginning if MLflow shows another file's."""
+        position = self.reach.start(stage, path)
+        if not position:
+            self.state.skipped.pop(stage, None)
         with path.open("rb") as stream:
-            stream.seek(self.state["offsets"].get(stage, 0))
-            while lines := [line for line in stream.readlines(1 << 16) if line.endswith(b"\n")]:
-                points = [point for line in lines for point in curve_points(stage, json.loads(line))]
+            stream.seek(position)
+            while lines := [line for line in stream.readlines(CHUNK_BYTES) if line.endswith(b"\n")]:
+                points = [point for line in lines for point in self.points(stage, line)]
                 for start in range(0, len(points), BATCH):
-                    self.client.log_batch(self.run_id, metrics=points[start : start + BATCH])
-                self.state["offsets"][stage] = self.state["offsets"].get(stage, 0) + sum(map(len, lines))
-                self.save()
+                    self.send("metrics", points[start : start + BATCH])
+                position += sum(map(len, lines))
+                self.tell(self.reach.with_curve(stage, path, position))
 
-    def show(self, path: Path) -> None:
-        """Sends a finished stage: its numbers, its dataset, its tables; once for each output."""
-        record = json.loads(path.read_text(encoding="utf-8"))
-        mark = f"{record['stage']}:{record['output']['sha256']}"
-        if mark in self.state["shown"]:
+    def points(self, stage: str, line: bytes) -> list[Metric]:
+        """A line's points; none of one that cannot be read, which is noted."""
+        try:
+            return read_points(stage, line)
+        except ValueError as error:
+            self.state.skip(stage, f"{line[:60].decode(errors='replace').strip()}: {error}")
+            return []
+
+    def send_numbers(self, stage: str, record: dict[str, Any]) -> None:
+        """Sends a finished stage's numbers and its dataset; once for each output."""
+        mark = output_of(record)
+        if self.reach.records.get(stage) == mark:
             return
-        stage = record["stage"]
-        journal = self.journal / f"{stage}.metrics.jsonl"
-        if not journal.exists() and (path.parent / "metrics.jsonl").exists():  # restored from the cache: the curve came with it
-            self.send_curve(stage, path.parent / "metrics.jsonl")
-        metrics = [Metric(name, value, FIXED_TIME, 0) for name, value in record_numbers(record).items()]
-        self.client.log_batch(self.run_id, metrics=metrics)
+        self.send("metrics", [Metric(name, value, FIXED_TIME, 0) for name, value in record_numbers(record).items()])
         if stage in DATASETS:
             self.log_dataset(stage, record)
+        self.tell(replace(self.reach, records={**self.reach.records, stage: mark}))
+
+    def send_files(self, stage: str, record: dict[str, Any]) -> None:
+        """Sends a finished stage's record, and the tables of the evaluation; once for each output."""
+        mark = output_of(record)
+        if self.reach.files.get(stage) == mark:
+            return
         if stage == "evaluate":
-            self.log_tables(self.workspace / record["output"]["path"])
+            self.log_tables(self.workspace / record["output"]["path"], record)
+        path = self.workspace / "artifacts" / "records" / stage / "record.json"
         self.client.log_artifact(self.run_id, str(path), f"records/{stage}")
-        self.state["shown"].append(mark)
-        self.save()
+        self.tell(replace(self.reach, files={**self.reach.files, stage: mark}))
 
     def log_dataset(self, stage: str, record: dict[str, Any]) -> None:
         """Sends the stage's output as a dataset, named by its digest (32 of the 64 hex digits: MLflow's limit is 36)."""
@@ -128,21 +166,22 @@ class Mirror:
         tags = [InputTag("mlflow.data.context", DATASETS[stage]), InputTag("sha256", record["output"]["sha256"])]
         self.client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])
 
-    def log_tables(self, scores: Path) -> None:
-        """Sends the evaluation: its tables, its picture, and a table that MLflow's page can show."""
+    def log_tables(self, scores: Path, record: dict[str, Any]) -> None:
+        """Sends the evaluation: its tables, its picture, and a table that MLflow's page can show.
+
+        `log_table` would add the rows to those that are there, and show them twice once they are sent again.
+        """
         for name in ("scores.json", "scores.md", "scores.png"):
             if (scores / name).exists():
                 self.client.log_artifact(self.run_id, str(scores / name), "evaluate")
-        rows = score_rows(json.loads((scores.parent / "records/evaluate/record.json").read_text(encoding="utf-8"))["report"])
-        self.client.log_table(self.run_id, rows, "evaluate/table.json")
-
-    def save(self) -> None:
-        """Writes down how far the mirror came."""
-        write_json(self.state_path, self.state)
+        self.client.log_dict(self.run_id, score_table(record["report"]), TABLE)
+        self.send("tags", [RunTag(name, value) for name, value in TABLE_TAG.items()])
 
     def close(self, status: str) -> None:
-        """Catches up one last time, and sets the run's status."""
+        """Catches up one last time, asking MLflow again what it shows, and sets the run's status."""
+        self.run_id = ""
         self.catch_up()
-        self.client.set_terminated(self.run_id, status)
-        self.state["complete"] = True
-        self.save()
+        if self.reach.status != status:
+            self.client.set_terminated(self.run_id, status)
+        self.tell(replace(self.reach, status=status))
+        self.state.complete()

@@ -4,47 +4,74 @@ That process is `infra.tracking.worker`, the only writer; this side imports no M
 """
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.servers.clients import asking_mlflow
-from infra.servers.running import is_ours
+from infra.loopback import loopback_directly
+from infra.servers.clients import MLFLOW_CREDENTIALS
 from infra.settings import Settings
+from infra.tracking.address import configured_address
+from infra.tracking.reach import on_disk, read_reach
+from infra.tracking.sent import sent_to
+from infra.tracking.state import known_run, read_state
 
+FINISHED = "FINISHED"
 FINISH_SECONDS = 120
+REQUEST_SECONDS = 20
+"""How long the writer waits for one answer, unless the user says otherwise."""
 
 
 @contextlib.contextmanager
 def tracked(workspace: Path, run: str, flow_run: str) -> Iterator[None]:
     """Follows the workspace during the block; MLflow shows FINISHED, FAILED or KILLED afterwards."""
     log = workspace / "journal" / "tracking.log"
-    log.parent.mkdir(exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
-        writer = subprocess.Popen(
-            [sys.executable, "-m", "infra.tracking.worker", str(workspace), run, flow_run],
-            env=tracking_environment(), text=True, stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    writer = start(log, [str(workspace), run, flow_run])
     status = "KILLED"
     try:
         yield
-        status = "FINISHED"
+        status = FINISHED
     except Exception:
         status = "FAILED"
         raise
     finally:
-        if not finish(writer, status):
-            print(f"MLflow does not show all of this run yet; the next start sends the rest. See {log}", flush=True)  # noqa: T201
+        if writer is not None and not finish(writer, status):
+            print(incomplete(workspace), flush=True)  # noqa: T201
+
+
+def start(log: Path, arguments: list[str]) -> "subprocess.Popen[str] | None":
+    """Starts the writer; None, and a line, if the disk does not even take its log: no run fails because of its history."""
+    try:
+        log.parent.mkdir(exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            return subprocess.Popen(
+                [sys.executable, "-m", "infra.tracking.worker", *arguments],
+                env=tracking_environment(), text=True, stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:
+        print(f"MLflow will not show this run: {error}. The next start sends it.", flush=True)  # noqa: T201
+        return None
 
 
 def is_complete(workspace: Path) -> bool:
-    """True if MLflow shows all of the run; False if it was away at the end."""
-    path = workspace / "journal" / "tracking.json"
-    return path.exists() and bool(json.loads(path.read_text(encoding="utf-8")).get("complete"))
+    """True if the MLflow that is in force shows all of a finished run: asked now, in milliseconds."""
+    state, address = read_state(workspace / "journal"), configured_address()
+    run_id = known_run(state)
+    if state.get("complete") is not True or state.get("tracking_uri") != address.shown or not run_id:
+        return False
+    sent = read_reach(sent_to(address, run_id))
+    return sent.status == FINISHED and sent.covers(on_disk(workspace))
+
+
+def incomplete(workspace: Path) -> str:
+    """The line that says that MLflow does not show all of a run, why, and what to do."""
+    shown = configured_address().shown
+    why = read_state(workspace / "journal").get("reason") or f"MLflow at {shown} did not take the rest in {FINISH_SECONDS} s."
+    log = workspace / "journal" / "tracking.log"
+    return f"MLflow does not show all of this run yet. {why} The next start sends the rest. See {log}"
 
 
 def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
@@ -58,10 +85,11 @@ def finish(writer: "subprocess.Popen[str]", status: str) -> bool:
 
 
 def tracking_environment() -> dict[str, str]:
-    """The writer's variables: the configured MLflow, with our secret if it is ours; otherwise a database below MARTLET_HOME."""
-    home = Settings().home.absolute()
-    default = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "MARTLET_HOME": str(home)}
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    variables = {**default, **os.environ, **quiet}
-    address = variables["MLFLOW_TRACKING_URI"]
-    return asking_mlflow(variables, home, address) if is_ours(home, address) else variables
+    """The writer's variables: where MLflow is, no telemetry, and no long waits, since it tries again by itself."""
+    address = configured_address()
+    others = MLFLOW_CREDENTIALS if address.username else set()
+    kept = {name: value for name, value in os.environ.items() if name not in others}
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_SECONDS)}
+    home = {"MARTLET_HOME": str(Settings().home.absolute())}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    return {**patience, **kept, **loopback_directly(os.environ), **home, **address.environment(), **quiet}
