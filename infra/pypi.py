@@ -8,10 +8,11 @@ import zipfile
 from pathlib import Path
 
 from components.errors import SourceMissing
+from infra.downloads.kept import keep, whole_or_fetched
 
 
 class PyPIWheels:
-    """Fetches wheels into a cache: each file once, under its own name."""
+    """Fetches wheels into a cache: each file once, under its own name; pip compares it with the index's digest meanwhile."""
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
@@ -19,10 +20,10 @@ class PyPIWheels:
     def fetch(self, package: str, version: str) -> Path:
         """The wheel of `package` at `version` ("*": the newest that fits); needs no network if that version is cached.
 
-        Raises `SourceMissing` if pip cannot download it.
+        A cached wheel that is not what was downloaded is downloaded again. Raises `SourceMissing` if pip cannot.
         """
         if version != "*" and (cached := self._cached(package, version)):
-            return cached
+            return whole_or_fetched(cached, lambda: self._download(package, version))
         return self._download(package, version)
 
     def unpack(self, archive: Path, folder: Path) -> None:
@@ -56,7 +57,7 @@ class PyPIWheels:
             if done.returncode or not files:
                 raise SourceMissing(f"pip could not download {wanted}: {last_words(done)} "
                                     "Check name, version and network; `pip index versions` lists what there is.")
-            return files[0].replace(self.cache / files[0].name)
+            return keep(files[0], self.cache / files[0].name)
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:
