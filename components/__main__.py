@@ -21,7 +21,7 @@ from components.formats.digests import digest_file, digest_path
 from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
-from infra.disk import full_disk, means_full_disk
+from infra.disk import disk_error, with_disk_error
 from infra.processes import die_with_parent
 from infra.scratch import held, scratch_of, warm_start_candidates, write_warm_start_key
 from infra.settings import Settings
@@ -34,12 +34,10 @@ def main(arguments: Sequence[str]) -> int:
     stage = arguments[0] if arguments else ""
     try:
         run_stage(stage, parse_paths(arguments[1:]))
-    except MartletError as error:
-        return fail(stage, error)
-    except OSError as error:
-        if not means_full_disk(error):
+    except Exception as error:
+        if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
             raise
-        return fail(stage, full_disk(Path(error.filename or Path.cwd())))
+        return fail(stage, with_disk_error(error, Settings()))
     return 0
 
 
@@ -143,13 +141,13 @@ class Partial:
             shutil.rmtree(self.partial, ignore_errors=True)
 
 
-def fail(stage: str, error: MartletError) -> int:
+def fail(stage: str, message: str) -> int:
     """Prints the message for people and leaves it in the journal for the flow."""
-    print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"error: {message}", file=sys.stderr, flush=True)  # noqa: T201
     if stage:
         try:
             JOURNAL.mkdir(exist_ok=True)
-            (JOURNAL / f"{stage}.error").write_text(f"{error}\n", encoding="utf-8")
+            (JOURNAL / f"{stage}.error").write_text(f"{message}\n", encoding="utf-8")
         except OSError:  # on a full disk the printed message is all there is
             return 1
     return 1

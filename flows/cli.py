@@ -128,20 +128,17 @@ def main() -> None:
 
     try:
         app()
-    except (MartletError, OSError) as error:
-        from infra.disk import means_full_disk, with_full_disk
-        from infra.settings import Settings
-
-        if not isinstance(error, MartletError) and not means_full_disk(error):
-            raise
-        home = Settings().home
-        sys.exit(f"error: {with_full_disk(str(error), home if home.exists() else Path())}")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not interrupted(error):
+        if interrupted(error):
+            sys.exit(130)
+        from infra.disk import disk_error, with_disk_error
+        from infra.settings import Settings
+
+        if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
             raise
-        sys.exit(130)
+        sys.exit(f"error: {with_disk_error(error, Settings())}")
 
 
 def interrupted(error: BaseException | None) -> bool:
