@@ -21,6 +21,7 @@ from warcio.warcwriter import WARCWriter
 
 from components.collect.source import HTML_SUFFIXES, Fetched
 from components.errors import SourceMissing
+from components.formats.disk import naming
 
 WARC_DATE = "2000-01-01T00:00:00Z"
 """Every record's date: packages do not say when a page was made; the time of fetching would change the bytes."""
@@ -41,7 +42,7 @@ class CollectedPage:
 def write_warc(path: Path, fetched: Fetched, licence: str) -> int:
     """Writes the pages of all files, in their order, to a gzipped WARC file; returns how many. Raises `SourceMissing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
+    with naming(path), path.open("wb") as stream:
         writer = WARCWriter(stream, gzip=True)
         writer.write_record(information(writer, fetched, licence))
         pages = sum(write_file(writer, stream, fetched, file) for file in fetched.files)

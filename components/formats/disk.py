@@ -41,7 +41,7 @@ def trouble_behind(error: BaseException | None, places: Iterable[Path]) -> DiskT
         number = number_of(each)
         if number is None:
             continue
-        filename = getattr(each, "filename", None)
+        filename = getattr(each, "filename2", None) or getattr(each, "filename", None)  # a copy names its source first
         if isinstance(filename, str | bytes | os.PathLike):
             return DiskTrouble(number, Path(os.fsdecode(filename)).absolute())
         numbers.append(number)
