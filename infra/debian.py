@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from components.errors import SourceMissing
+from infra.downloads.archives import refuse_large_stream
 from infra.downloads.kept import keep, whole_or_fetched
 
 UPDATE = "As root, run `apt-get update`, then start again."
@@ -36,7 +37,9 @@ class DebianPackages:
         return self._download(package, version)
 
     def unpack(self, archive: Path, folder: Path) -> None:
-        """Unpacks the package's files below `folder`. Raises `SourceMissing` if the file is damaged."""
+        """Unpacks the package's files below `folder`. Raises `SourceMissing` if the file is damaged, or a bomb."""
+        if shutil.which("dpkg-deb"):
+            refuse_large_stream(["dpkg-deb", "--fsys-tarfile", str(archive)], archive)
         folder.mkdir(parents=True, exist_ok=True)  # dpkg-deb creates only the last folder of a path
         done = run_quietly(["dpkg-deb", "--extract", str(archive), str(folder)])
         if done.returncode:

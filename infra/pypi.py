@@ -4,10 +4,10 @@ import re
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from components.errors import SourceMissing
+from infra.downloads.archives import unpack_zip
 from infra.downloads.kept import keep, whole_or_fetched
 
 
@@ -27,15 +27,8 @@ class PyPIWheels:
         return self._download(package, version)
 
     def unpack(self, archive: Path, folder: Path) -> None:
-        """Unpacks the wheel below `folder`. Raises `SourceMissing` if it is damaged or leads out of the folder."""
-        try:
-            with zipfile.ZipFile(archive) as wheel:
-                for name in wheel.namelist():
-                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
-                        raise SourceMissing(f"{archive.name} holds {name!r}, which leads out of its folder.")
-                wheel.extractall(folder)
-        except zipfile.BadZipFile as error:
-            raise SourceMissing(f"{archive} is damaged: {error}. Delete the file; it is fetched anew.") from None
+        """Unpacks the wheel below `folder`. Raises `SourceMissing` if it is damaged, a bomb, or leads out of the folder."""
+        unpack_zip(archive, folder)
 
     def _cached(self, package: str, version: str) -> Path | None:
         """The cached wheel of exactly that version."""

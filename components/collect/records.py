@@ -7,13 +7,14 @@ several WARC files joined are a WARC file again.
 
 import gzip
 import io
-import json
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from warcio.statusandheaders import StatusAndHeaders
@@ -22,6 +23,8 @@ from warcio.warcwriter import WARCWriter
 from components.collect.source import HTML_SUFFIXES, Fetched
 from components.errors import SourceMissing
 from components.formats.disk import naming
+from components.formats.json_text import parse_json
+from components.formats.limits import PAGE_BYTES
 
 WARC_DATE = "2000-01-01T00:00:00Z"
 """Every record's date: packages do not say when a page was made; the time of fetching would change the bytes."""
@@ -84,10 +87,10 @@ def pages_of(file: Path, uri: str) -> Iterator[CollectedPage]:
 
 def documents_of(file: Path, uri: str) -> Iterator[CollectedPage]:
     """One page per line: its `text`, at its `url` if it has one. Raises `SourceMissing` for a line without text."""
-    with opened(file) as lines:
-        for number, line in enumerate(lines, 1):
+    with opened(file) as stream:
+        for number, line in enumerate(lines_of(stream, file), 1):
             try:
-                value = json.loads(line)
+                value = parse_json(line)
                 text = value["text"].encode()
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise SourceMissing(f"{file.name}, line {number}: expected a JSON object with a `text`, "
@@ -133,14 +136,32 @@ def stamp(kind: str, uri: str) -> dict[str, str]:
 
 
 def read_bytes(file: Path) -> bytes:
-    """The file's bytes, decompressed. Raises `SourceMissing` if its compression is broken."""
+    """The file's bytes, decompressed. Raises `SourceMissing` if its compression is broken, or it is too large for a page."""
+    with opened(file) as stream:
+        return within_page(stream.read(PAGE_BYTES + 1), file.name)
+
+
+def lines_of(stream: IO[bytes], file: Path) -> Iterator[bytes]:
+    """The lines of a file. Raises `SourceMissing` for one that is too large for a page."""
+    number = 0
+    while line := stream.readline(PAGE_BYTES + 1):
+        number += 1
+        yield within_page(line, f"{file.name}, line {number},")
+
+
+def within_page(body: bytes, where: str) -> bytes:
+    """The bytes. Raises `SourceMissing` if a page has no room for them."""
+    if len(body) > PAGE_BYTES:
+        raise SourceMissing(f"{where} holds more than the {PAGE_BYTES:,} bytes of a page, unpacked. "
+                            "Split it into JSON lines, one a document, or leave it out.")
+    return body
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[IO[bytes]]:
+    """The file's bytes as a stream, decompressed if its name ends in .gz. Raises `SourceMissing` if that is broken."""
     try:
-        with opened(file) as stream:
-            return stream.read()
-    except (gzip.BadGzipFile, EOFError) as error:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+            yield cast(IO[bytes], stream)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceMissing(f"{file.name} is not a whole gzip file: {error}. Fetch it again.") from None
-
-
-def opened(file: Path) -> IO[bytes]:
-    """The file's bytes as a stream, decompressed if its name ends in .gz."""
-    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
