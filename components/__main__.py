@@ -18,6 +18,7 @@ from components.base.planning import WarmStartable
 from components.context import JOURNAL, batch_launcher, build_context
 from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_path
+from components.formats.names import printable_lines
 from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
@@ -143,6 +144,7 @@ class Partial:
 
 def fail(stage: str, message: str) -> int:
     """Prints the message for people and leaves it in the journal for the flow."""
+    message = printable_lines(message)
     print(f"error: {message}", file=sys.stderr, flush=True)  # noqa: T201
     if stage:
         try:

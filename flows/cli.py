@@ -133,12 +133,13 @@ def main() -> None:
     except Exception as error:
         if interrupted(error):
             sys.exit(130)
+        from components.formats.names import printable_lines
         from infra.disk import disk_error, with_disk_error
         from infra.settings import Settings
 
         if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
             raise
-        sys.exit(f"error: {with_disk_error(error, Settings())}")
+        sys.exit(f"error: {printable_lines(with_disk_error(error, Settings()))}")
 
 
 def interrupted(error: BaseException | None) -> bool:

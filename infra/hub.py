@@ -15,6 +15,8 @@ from pathlib import Path
 
 from components.errors import SourceMissing
 from components.formats.digests import digest_file
+from components.formats.disk import trouble_behind
+from infra.downloads.credentials import address_of, secret_of
 from infra.downloads.kept import say_refetch
 
 QUIET = ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_UPDATE_CHECK")
@@ -53,15 +55,23 @@ class HuggingFaceHub:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+        endpoint, token = self.endpoint or address_of("HF_ENDPOINT"), secret_of("HF_TOKEN")
         try:
             return Path(snapshot_download(
                 wanted.repository, repo_type=wanted.kind, revision=wanted.revision, allow_patterns=list(wanted.files),
-                cache_dir=self.cache, endpoint=self.endpoint, token=os.environ.get("HF_TOKEN") or False,
+                cache_dir=self.cache, endpoint=endpoint, token=token.get_secret_value() if token else False,
             ))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
             raise SourceMissing(
                 f"the Hub refused {wanted.repository} at {wanted.revision}: {first_line(error)} "
                 "Check the name and the revision; for a gated or private repository set HF_TOKEN."
+            ) from error
+        except Exception as error:  # the client lets its own libraries' errors through
+            if trouble_behind(error, [self.cache]):
+                raise
+            raise SourceMissing(
+                f"{wanted.repository} at {wanted.revision} could not be fetched whole: {type(error).__name__}: "
+                f"{first_line(error)} Start again: what is complete is kept."
             ) from error
 
     @staticmethod

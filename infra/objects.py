@@ -15,6 +15,8 @@ from typing import Any
 
 from components.errors import SourceMissing
 from components.formats.digests import digest_value
+from infra.downloads.archives import refuse_name
+from infra.downloads.credentials import tidy_aws_variables
 from infra.downloads.kept import keep, whole_or_fetched
 
 
@@ -56,6 +58,7 @@ class S3Objects:
         """A client for this adapter's endpoint, or for the environment's if the adapter has none."""
         import boto3
 
+        tidy_aws_variables()
         return boto3.client("s3", endpoint_url=self.endpoint)
 
     def _cached(self, client: Any, bucket: str, stored: Stored) -> Path:
@@ -123,5 +126,9 @@ def place(file: Path, folder: Path, name: str) -> None:
     target = folder / name
     if not target.resolve().is_relative_to(folder.resolve()):
         raise SourceMissing(f"an object is called {name!r}, which leads out of its folder. Rename it.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, target)
+    refuse_name("the bucket", name, folder)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise SourceMissing(f"an object is called {name!r}, but another is called as its folder is. Rename one.") from None

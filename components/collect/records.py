@@ -25,6 +25,7 @@ from components.errors import SourceMissing
 from components.formats.disk import naming
 from components.formats.json_text import parse_json
 from components.formats.limits import PAGE_BYTES
+from components.formats.names import header_uri, printable
 
 WARC_DATE = "2000-01-01T00:00:00Z"
 """Every record's date: packages do not say when a page was made; the time of fetching would change the bytes."""
@@ -56,7 +57,8 @@ def write_warc(path: Path, fetched: Fetched, licence: str) -> int:
 
 def information(writer: Any, fetched: Fetched, licence: str) -> Any:
     """The file's own record: where the pages came from, and under which licence."""
-    fields = {"software": "martlet", "format": "WARC File Format 1.0", "isPartOf": fetched.uri, "licence": licence}
+    part = header_uri(fetched.uri)
+    fields = {"software": "martlet", "format": "WARC File Format 1.0", "isPartOf": part, "licence": printable(licence)}
     text = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()
     headers = stamp("warcinfo", fetched.uri) | {"Content-Type": "application/warc-fields"}
     return writer.create_warc_record("", "warcinfo", payload=io.BytesIO(text), length=len(text),
@@ -68,7 +70,7 @@ def write_file(writer: Any, stream: IO[bytes], fetched: Fetched, file: Path) -> 
     if file.name.endswith((".warc", ".warc.gz")):
         return copy_warc(stream, file)
     count = 0
-    for page in pages_of(file, f"{fetched.uri}/{file.relative_to(fetched.folder).as_posix()}"):
+    for page in pages_of(file, header_uri(f"{fetched.uri}/{file.relative_to(fetched.folder).as_posix()}")):
         writer.write_record(record(writer, page))
         count += 1
     return count
@@ -95,9 +97,9 @@ def documents_of(file: Path, uri: str) -> Iterator[CollectedPage]:
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise SourceMissing(f"{file.name}, line {number}: expected a JSON object with a `text`, "
                                     f"found {line[:60]!r}. Correct the file, or leave it out.") from None
-            address = value.get("url")
-            yield CollectedPage("resource", address if isinstance(address, str) and address else f"{uri}#{number}",
-                       "text/plain; charset=utf-8", text)
+            url = value.get("url")
+            address = header_uri(url) if isinstance(url, str) and url else f"{uri}#{number}"
+            yield CollectedPage("resource", address, "text/plain; charset=utf-8", text)
 
 
 def copy_warc(stream: IO[bytes], file: Path) -> int:

@@ -45,6 +45,8 @@ def unpack_zip(archive: Path, folder: Path) -> None:
 
 def refuse_name(archive: str, name: str, folder: Path) -> None:
     """Raises `SourceMissing` if a member's name leads out of the folder, or is one that no file can have."""
+    if "\0" in name:
+        raise SourceMissing(f"{archive} holds {name!r}, a name with a NUL character. Do not use it.")
     if not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise SourceMissing(f"{archive} holds {name!r}, which leads out of its folder. Do not use it.")
     if any(len(part.encode(errors="surrogateescape")) > LONGEST_NAME_BYTES for part in Path(name).parts):

@@ -13,6 +13,7 @@ from pathlib import Path
 from components.errors import SourceMissing
 from components.formats.digests import digest_file
 from components.formats.files import write_text
+from components.formats.names import printable_lines
 
 NOTE = ".sha256"
 
@@ -63,7 +64,7 @@ def whole_or_fetched(path: Path, fetch: Callable[[], Path]) -> Path:
 
 def say_refetch(damage: str) -> None:
     """Tells the user that a file is fetched again, and why."""
-    print(f"{damage}; it is fetched again", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"{printable_lines(damage)}; it is fetched again", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def keep(partial: Path, path: Path) -> Path:

@@ -1,15 +1,19 @@
 """Compressed bytes that become far too many are refused in one message, or cost one page, and never fill the memory."""
 
+import contextlib
 import gzip
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
 
 import pytest
 
+from components.collect.source import own_files
 from components.collect.warc import WarcCollector
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
@@ -148,3 +152,41 @@ def test_a_debian_package_that_becomes_too_large_is_refused_before_a_byte_is_wri
 def test_a_debian_package_of_zeros_that_is_small_is_unpacked(tmp_path: Path) -> None:
     DebianPackages(tmp_path).unpack(debian_package(tmp_path, 20_000_000), tmp_path / "out")
     assert (tmp_path / "out/zeros.html").stat().st_size == 20_000_000
+
+
+def evil_package(folder: Path) -> Path:
+    """A package whose archive climbs out of its folder by a name, by a link to a folder, and by a hard link."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for kind, name, target in (
+            (tarfile.REGTYPE, "./page.html", ""), (tarfile.REGTYPE, "../outside-1", ""),
+            (tarfile.SYMTYPE, "./link", str(folder)), (tarfile.REGTYPE, "./link/outside-2", ""),
+            (tarfile.SYMTYPE, "./secret.html", "/etc/passwd"), (tarfile.LNKTYPE, "./hard.html", "/etc/passwd"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.size = kind, target, 1 if kind == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(b"x"))
+    control = io.BytesIO()
+    with tarfile.open(fileobj=control, mode="w:gz") as tar:
+        fields = b"Package: evil\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example.org>\nDescription: x\n"
+        member = tarfile.TarInfo("./control")
+        member.size = len(fields)
+        tar.addfile(member, io.BytesIO(fields))
+    package = folder / "evil_1_all.deb"
+    body = b"!<arch>\n"
+    parts = {b"debian-binary": b"2.0\n", b"control.tar.gz": control.getvalue(), b"data.tar.gz": data.getvalue()}
+    for name, part in parts.items():
+        body += b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (name, 0, 0, 0, b"100644", len(part)) + part + b"\n" * (len(part) % 2)
+    package.write_bytes(body)
+    return package
+
+
+def test_a_debian_package_cannot_write_or_read_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    package = evil_package(tmp_path / "room")
+    with contextlib.suppress(SourceMissing):
+        DebianPackages(tmp_path).unpack(package, tmp_path / "room/out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["room"]
+    assert sorted(path.name for path in (tmp_path / "room").iterdir()) in (["evil_1_all.deb"], ["evil_1_all.deb", "out"])
+    inside = own_files(tmp_path / "room/out", ".")
+    assert not any(b"root:" in path.read_bytes() for path in inside), inside
