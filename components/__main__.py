@@ -20,11 +20,12 @@ from components.base.planning import WarmStartable
 from components.context import JOURNAL, batch_launcher, build_context
 from components.errors import InputError, MartletError, ParameterError
 from components.formats.digests import digest_file, digest_folder, digest_value
+from components.formats.names import printable_lines
 from components.inputs import digest_inputs
 from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
-from infra.disk import full_disk, means_full_disk
+from infra.disk import disk_error, with_disk_error
 from infra.loopback import loopback_directly
 from infra.processes import die_with_parent
 from infra.scratch import held, scratch_of, warm_start_candidates, write_warm_start_key
@@ -39,12 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.update(loopback_directly(os.environ))
     try:
         run_stage(stage, parse_paths(arguments[1:]))
-    except MartletError as error:
-        return fail(stage, error)
-    except OSError as error:
-        if not means_full_disk(error):
+    except Exception as error:
+        if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
             raise
-        return fail(stage, full_disk(Path(error.filename or Path.cwd())))
+        return fail(stage, with_disk_error(error, Settings()))
     return 0
 
 
@@ -151,13 +150,14 @@ class Partial:
             shutil.rmtree(self.partial, ignore_errors=True)
 
 
-def fail(stage: str, error: MartletError) -> int:
+def fail(stage: str, message: str) -> int:
     """Prints the message for people and leaves it in the journal for the flow."""
-    print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    message = printable_lines(message)
+    print(f"error: {message}", file=sys.stderr, flush=True)  # noqa: T201
     if stage:
         try:
             JOURNAL.mkdir(exist_ok=True)
-            (JOURNAL / f"{stage}.error").write_text(f"{error}\n", encoding="utf-8")
+            (JOURNAL / f"{stage}.error").write_text(f"{message}\n", encoding="utf-8")
         except OSError:  # on a full disk the printed message is all there is
             return 1
     return 1

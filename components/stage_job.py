@@ -18,6 +18,7 @@ from components.errors import MartletError, WorkerFailed
 from components.formats.files import link_files, write_text
 from components.params import component_of, load_params
 from components.ranks.outcome import raise_refusal, write_refusal
+from infra.disk import disk_error
 from infra.settings import Settings
 
 REFUSAL = "refusal.json"
@@ -60,8 +61,8 @@ def answer_in_a_job(jobs: Launcher, context: Context, call: StageCall) -> Answer
         refusal.unlink(missing_ok=True)
         try:
             jobs.run("components.stage_job", [str(call_file)], processes=1, environment={})
-        except WorkerFailed:
-            raise_refusal(refusal)
+        except WorkerFailed as error:
+            raise_refusal(refusal, printed=str(error))
             raise
     link_files(result / "output", call.output)
     return Answer.model_validate_json((result / "answer.json").read_bytes())
@@ -86,6 +87,9 @@ if __name__ == "__main__":
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
         main(Path(sys.argv[1]))
-    except MartletError as problem:
-        write_refusal(Path(sys.argv[1]).with_name(REFUSAL), problem)
-        sys.exit(f"error: {problem}")
+    except Exception as problem:
+        refusal = problem if isinstance(problem, MartletError) else disk_error(problem, Settings())
+        if refusal is None:
+            raise
+        write_refusal(Path(sys.argv[1]).with_name(REFUSAL), refusal)
+        sys.exit(f"error: {refusal}")

@@ -139,20 +139,18 @@ def main() -> None:
     os.environ.update(loopback_directly(os.environ))  # for this process, and all that it starts
     try:
         app()
-    except (MartletError, OSError) as error:
-        from infra.disk import means_full_disk, with_full_disk
-        from infra.settings import Settings
-
-        if not isinstance(error, MartletError) and not means_full_disk(error):
-            raise
-        home = Settings().home
-        sys.exit(f"error: {with_full_disk(str(error), home if home.exists() else Path())}")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not interrupted(error):
+        if interrupted(error):
+            sys.exit(130)
+        from components.formats.names import printable_lines
+        from infra.disk import disk_error, with_disk_error
+        from infra.settings import Settings
+
+        if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
             raise
-        sys.exit(130)
+        sys.exit(f"error: {printable_lines(with_disk_error(error, Settings()))}")
 
 
 def interrupted(error: BaseException | None) -> bool:

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from components.errors import MartletError
-from flows.pipeline import Outcome, StageResult, quiet_dvc
+from flows.pipeline import Outcome, StageFailed, StageResult, quiet_dvc
 from flows.results.damage import hash_objects
 from flows.results.digests import FileDigests
-from infra.disk import is_full, with_full_disk
+from infra.disk import disk_error, with_disk_error
 from infra.git import forget_variables
 from infra.settings import Settings
 
@@ -47,14 +47,15 @@ def main(stage: str, pipe: int) -> int:
     signal.signal(signal.SIGTERM, terminate_group)
     signal.signal(signal.SIGINT, terminate_group)
     clock = time.monotonic()
-    JOURNAL.mkdir(exist_ok=True)
+    outcome: Outcome | None = None
+    error = ""
     try:
-        outcome, error = reproduce(stage)
+        JOURNAL.mkdir(exist_ok=True)
+        outcome = reproduce(stage)
     except Exception as failure:
-        if not is_full(Path.cwd()):
+        if not isinstance(failure, MartletError) and disk_error(failure, Settings()) is None:
             raise
-        outcome, error = None, str(failure)
-    error = error and with_full_disk(error, Path.cwd())[:LONGEST_ERROR]
+        error = with_disk_error(failure, Settings())[:LONGEST_ERROR]
     seconds = round(time.monotonic() - clock, 3)
     result = StageResult(outcome=outcome or "failed", error=error, seconds=seconds)
     with os.fdopen(pipe, "w", encoding="utf-8") as stream:
@@ -62,8 +63,8 @@ def main(stage: str, pipe: int) -> int:
     return 0 if outcome else 1
 
 
-def reproduce(stage: str) -> tuple[Outcome | None, str]:
-    """DVC's outcome, or the message of what went wrong."""
+def reproduce(stage: str) -> Outcome:
+    """DVC's outcome. Raises `StageFailed` with the message of what went wrong."""
     quiet_dvc()
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -77,8 +78,8 @@ def reproduce(stage: str) -> tuple[Outcome | None, str]:
             hash_objects(repo.cache.local, FileDigests(Settings().home.absolute()))
             done = repo.reproduce(targets=[stage], single_item=True)
     except (DvcException, OSError) as error:
-        return None, own_words(stage, error)
-    return probe.outcome or ("ran" if done else "unchanged"), ""
+        raise StageFailed(own_words(stage, error)) from error
+    return probe.outcome or ("ran" if done else "unchanged")
 
 
 def own_words(stage: str, error: BaseException) -> str:

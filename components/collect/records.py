@@ -7,13 +7,14 @@ several WARC files joined are a WARC file again.
 
 import gzip
 import io
-import json
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from warcio.statusandheaders import StatusAndHeaders
@@ -21,6 +22,10 @@ from warcio.warcwriter import WARCWriter
 
 from components.collect.source import HTML_SUFFIXES, Fetched
 from components.errors import SourceMissing
+from components.formats.disk import naming
+from components.formats.json_text import parse_json
+from components.formats.limits import PAGE_BYTES
+from components.formats.names import header_uri, printable
 
 WARC_DATE = "2000-01-01T00:00:00Z"
 """Every record's date: packages do not say when a page was made; the time of fetching would change the bytes."""
@@ -41,7 +46,7 @@ class CollectedPage:
 def write_warc(path: Path, fetched: Fetched, licence: str) -> int:
     """Writes the pages of all files, in their order, to a gzipped WARC file; returns how many. Raises `SourceMissing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
+    with naming(path), path.open("wb") as stream:
         writer = WARCWriter(stream, gzip=True)
         writer.write_record(information(writer, fetched, licence))
         pages = sum(write_file(writer, stream, fetched, file) for file in fetched.files)
@@ -52,7 +57,8 @@ def write_warc(path: Path, fetched: Fetched, licence: str) -> int:
 
 def information(writer: Any, fetched: Fetched, licence: str) -> Any:
     """The file's own record: where the pages came from, and under which licence."""
-    fields = {"software": "martlet", "format": "WARC File Format 1.0", "isPartOf": fetched.uri, "licence": licence}
+    part = header_uri(fetched.uri)
+    fields = {"software": "martlet", "format": "WARC File Format 1.0", "isPartOf": part, "licence": printable(licence)}
     text = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()
     headers = stamp("warcinfo", fetched.uri) | {"Content-Type": "application/warc-fields"}
     return writer.create_warc_record("", "warcinfo", payload=io.BytesIO(text), length=len(text),
@@ -64,7 +70,7 @@ def write_file(writer: Any, stream: IO[bytes], fetched: Fetched, file: Path) -> 
     if file.name.endswith((".warc", ".warc.gz")):
         return copy_warc(stream, file)
     count = 0
-    for page in pages_of(file, f"{fetched.uri}/{file.relative_to(fetched.folder).as_posix()}"):
+    for page in pages_of(file, header_uri(f"{fetched.uri}/{file.relative_to(fetched.folder).as_posix()}")):
         writer.write_record(record(writer, page))
         count += 1
     return count
@@ -83,17 +89,17 @@ def pages_of(file: Path, uri: str) -> Iterator[CollectedPage]:
 
 def documents_of(file: Path, uri: str) -> Iterator[CollectedPage]:
     """One page per line: its `text`, at its `url` if it has one. Raises `SourceMissing` for a line without text."""
-    with opened(file) as lines:
-        for number, line in enumerate(lines, 1):
+    with opened(file) as stream:
+        for number, line in enumerate(lines_of(stream, file), 1):
             try:
-                value = json.loads(line)
+                value = parse_json(line)
                 text = value["text"].encode()
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise SourceMissing(f"{file.name}, line {number}: expected a JSON object with a `text`, "
                                     f"found {line[:60]!r}. Correct the file, or leave it out.") from None
-            address = value.get("url")
-            yield CollectedPage("resource", address if isinstance(address, str) and address else f"{uri}#{number}",
-                       "text/plain; charset=utf-8", text)
+            url = value.get("url")
+            address = header_uri(url) if isinstance(url, str) and url else f"{uri}#{number}"
+            yield CollectedPage("resource", address, "text/plain; charset=utf-8", text)
 
 
 def copy_warc(stream: IO[bytes], file: Path) -> int:
@@ -132,14 +138,32 @@ def stamp(kind: str, uri: str) -> dict[str, str]:
 
 
 def read_bytes(file: Path) -> bytes:
-    """The file's bytes, decompressed. Raises `SourceMissing` if its compression is broken."""
+    """The file's bytes, decompressed. Raises `SourceMissing` if its compression is broken, or it is too large for a page."""
+    with opened(file) as stream:
+        return within_page(stream.read(PAGE_BYTES + 1), file.name)
+
+
+def lines_of(stream: IO[bytes], file: Path) -> Iterator[bytes]:
+    """The lines of a file. Raises `SourceMissing` for one that is too large for a page."""
+    number = 0
+    while line := stream.readline(PAGE_BYTES + 1):
+        number += 1
+        yield within_page(line, f"{file.name}, line {number},")
+
+
+def within_page(body: bytes, where: str) -> bytes:
+    """The bytes. Raises `SourceMissing` if a page has no room for them."""
+    if len(body) > PAGE_BYTES:
+        raise SourceMissing(f"{where} holds more than the {PAGE_BYTES:,} bytes of a page, unpacked. "
+                            "Split it into JSON lines, one a document, or leave it out.")
+    return body
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[IO[bytes]]:
+    """The file's bytes as a stream, decompressed if its name ends in .gz. Raises `SourceMissing` if that is broken."""
     try:
-        with opened(file) as stream:
-            return stream.read()
-    except (gzip.BadGzipFile, EOFError) as error:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+            yield cast(IO[bytes], stream)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceMissing(f"{file.name} is not a whole gzip file: {error}. Fetch it again.") from None
-
-
-def opened(file: Path) -> IO[bytes]:
-    """The file's bytes as a stream, decompressed if its name ends in .gz."""
-    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.base.fields import Fields
 from components.base.model_summary import UNKNOWN_MODEL, ModelSummary
@@ -18,6 +18,7 @@ from components.base.ports import Context, PackageArchive
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
 from components.formats.manifest import Bytes
+from components.formats.names import printable
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml", ".html.gz", ".htm.gz", ".xhtml.gz")
 PAGE_SUFFIXES = (*HTML_SUFFIXES, ".warc", ".warc.gz", ".jsonl", ".jsonl.gz", ".txt", ".md", ".rst", ".py")
@@ -62,6 +63,14 @@ class SourceFields(Fields):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     licence: str = Field(min_length=1)
+
+    @field_validator("licence")
+    @classmethod
+    def is_one_line(cls, licence: str) -> str:
+        """It becomes a line of a WARC file and of a model card."""
+        if printable(licence) != licence:
+            raise ValueError(f"'{printable(licence)}' holds a line end or another character that cannot be seen")
+        return licence
 
     @abstractmethod
     def fetch(self, shelf: Shelf) -> Fetched:
@@ -142,6 +151,9 @@ def copy_files(targets: dict[str, Path], folder: Path) -> dict[str, Bytes]:
     """Copies files to their names below `folder`; returns their sizes and digests, by name. Raises `SourceMissing`."""
     for name, path in sorted(targets.items()):
         target = folder / name
+        if printable(name) != name:
+            raise SourceMissing(f"'{printable(name)}' is no name for a model's file: it holds a character that cannot be seen. "
+                                "Rename it, or correct `files`.")
         if not target.resolve().is_relative_to(folder.resolve()):
             raise SourceMissing(f"{name!r} leads out of the model's folder. Correct `files`.")
         target.parent.mkdir(parents=True, exist_ok=True)

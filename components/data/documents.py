@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import EmptyCorpus, InputError
+from components.formats.disk import naming
 
 
 class Document(BaseModel):
@@ -28,7 +29,7 @@ def write_documents(path: Path, documents: Iterable[Document]) -> int:
     """Writes the documents in the order given; returns how many."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
+    with naming(path), path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
         text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
         for document in documents:
             text.write(document.model_dump_json() + "\n")

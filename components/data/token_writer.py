@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.data.token_shards import PackedSource, Shard, Tokens, token_dtype
 from components.errors import EmptyCorpus, TokenizerMismatch
 from components.formats.digests import digest_file
+from components.formats.disk import naming
 from components.tokenizers.fingerprint import TokenizerFingerprint
 
 
@@ -23,7 +24,8 @@ def write_source(
     """
     folder.mkdir(parents=True, exist_ok=True)
     offsets, lines, limit = array("q", [0]), array("q", [0]), np.iinfo(dtype).max
-    with (folder / f"{key}.bin").open("wb") as shard, (folder / f"{key}.documents.jsonl").open("wb") as ids:
+    path = folder / f"{key}.bin"
+    with naming(path), path.open("wb") as shard, (folder / f"{key}.documents.jsonl").open("wb") as ids:
         for name, tokens in documents:
             if tokens.max(initial=0) > limit:  # astype would wrap around in silence
                 raise TokenizerMismatch(

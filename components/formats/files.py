@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from components.formats.disk import naming
+
 
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` by `text` (UTF-8) in one step; a crash leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
+    with naming(path), partial.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

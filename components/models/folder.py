@@ -3,13 +3,13 @@
 Reading facts from it needs no torch: shapes come from the safetensors headers.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, TokenizerMismatch
+from components.formats.json_text import parse_json
 from components.models.safetensors_stream import Tensor, read_header
 
 TOKENIZER_FILES = (
@@ -61,7 +61,7 @@ def weight_map(folder: Path) -> dict[str, str]:
 def _read_object(path: Path) -> dict[str, Any]:
     """The values of a JSON file. Raises `InputError` if it is not a JSON object."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}). Fetch it again, or run the stage that writes it.") from None
     if not isinstance(values, dict):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import InputError
+from components.formats.disk import naming
 
 BLOCK = 1 << 23
 
@@ -97,7 +98,7 @@ def write_safetensors(path: Path, tensors: Sequence[Content], metadata: dict[str
         header[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("wb") as stream:
+    with naming(path), path.open("wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
         for tensor in tensors:
             written = sum(stream.write(block) for block in tensor.blocks)

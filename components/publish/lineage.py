@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from components.errors import InputError
 from components.formats.digests import digest_folder
 from components.formats.files import write_text
+from components.formats.names import printable, printable_lines
 from components.records import Artifact, Record, read_record
 
 LINEAGE_FILE = "lineage.json"
@@ -130,7 +131,7 @@ def verify(folder: Path) -> list[str]:
     expected = read_lineage(folder).files
     found = {name: digest for name, digest in digest_folder(folder).items() if name != LINEAGE_FILE}
     return [
-        f"{name} {difference(expected.get(name), found.get(name))}"
+        f"{printable(name)} {difference(expected.get(name), found.get(name))}"
         for name in sorted(expected.keys() | found.keys())
         if expected.get(name) != found.get(name)
     ]
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         differences = verify(Path(arguments[0]))
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable_lines(str(error))}\n")
         return 1
     sys.stdout.write("".join(f"{line}\n" for line in differences) or "every file is as it was released\n")
     return 1 if differences else 0

@@ -4,15 +4,16 @@ SIGTERM, SIGUSR1 and SIGUSR2 ask a rank to keep what it has and leave, with exit
 that kills everything at the first bad exit would race with what is being saved.
 """
 
-import errno
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from components.errors import InputError, MartletError, ParameterError
+from components.errors import InputError, MartletError, ParameterError, ResourceError
+from components.formats.disk import disk_refusal, trouble_behind
 from components.ranks.outcome import Outcome, write_refusal
 from components.ranks.place import RankPlace
 from components.ranks.request import RankRequest
@@ -37,23 +38,34 @@ def run_rank(kind: type[Request], arguments: Sequence[str], work: Callable[[Requ
     rank = Rank(RankPlace.of_this_process(), Signals())
     request = kind.read(Path(arguments[0]))
     try:
-        outcome = work(request, rank)
-    except (InputError, ParameterError) as error:
-        write_refusal(request.refusal, error)  # whoever started the ranks says it, once
-        return 1
-    except MartletError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if outcome := ending_of(work, request, rank):
+            outcome.write(request.outcome)
+    except Exception as error:
+        refusal = refusal_of(error, request)
+        if refusal is None:
             raise
-        sys.stderr.write(f"no space is left on the disk of {request.scratch}; what is saved is kept\n")
+        if isinstance(refusal, InputError | ParameterError | ResourceError):
+            write_refusal(request.refusal, refusal)  # whoever started the ranks says it, once
+        else:
+            sys.stderr.write(f"{refusal}\n")
         return 1
-    except Stopped:
-        outcome = Outcome(finished=False, signal=rank.signals.came)
-    if outcome is not None:
-        outcome.write(request.outcome)
     return 0
+
+
+def ending_of(work: Callable[[Request, Rank], Outcome | None], request: Request, rank: Rank) -> Outcome | None:
+    """The outcome that the work returns; that of a stop, if a signal ended it."""
+    try:
+        return work(request, rank)
+    except Stopped:
+        return Outcome(finished=False, signal=rank.signals.came)
+
+
+def refusal_of(error: Exception, request: RankRequest) -> MartletError | None:
+    """What a person can mend of an error: it is one of Martlet's own, or a disk's; None for a fault of our own."""
+    if isinstance(error, MartletError):
+        return error
+    trouble = trouble_behind(error, [request.scratch, Path(tempfile.gettempdir()), Path.cwd()])
+    return disk_refusal(trouble) if trouble else None
 
 
 def end_process(code: int) -> NoReturn:

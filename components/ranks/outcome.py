@@ -1,10 +1,13 @@
 """How a stage's ranks ended, in two small files: whether they are done, and what the user gave that they refused."""
 
+import sys
 from pathlib import Path
 
 from components.base.fields import Fields
 from components.errors import InputError, MartletError
 from components.formats.files import write_text
+
+MARK = "@refusal "
 
 
 class Outcome(Fields):
@@ -35,14 +38,23 @@ class Refusal(Fields):
 
 
 def write_refusal(path: Path, error: MartletError) -> None:
-    """Writes the error into the file."""
-    write_text(path, Refusal(error=type(error).__name__, message=str(error)).model_dump_json())
+    """Writes the error into the file; on a full disk it is printed as a line, which whoever started the rank has in memory."""
+    refusal = Refusal(error=type(error).__name__, message=str(error)).model_dump_json()
+    try:
+        write_text(path, refusal)
+    except OSError:
+        sys.stderr.write(f"{MARK}{refusal}\n")
+        sys.stderr.flush()
 
 
-def raise_refusal(path: Path) -> None:
-    """Raises the error that a rank wrote into the file, if one did; `InputError` if its class is not known here."""
-    if path.exists():
-        refusal = Refusal.model_validate_json(path.read_bytes())
+def raise_refusal(path: Path, printed: str = "") -> None:
+    """Raises the error that a rank wrote into the file, or else as a line among those that it printed, if one did.
+
+    It is an `InputError` if its class is not known here.
+    """
+    lines = [line.removeprefix(MARK) for line in printed.splitlines() if line.startswith(MARK)]
+    if path.exists() or lines:
+        refusal = Refusal.model_validate_json(path.read_bytes() if path.exists() else lines[-1])
         raise error_classes().get(refusal.error, InputError)(refusal.message)
 
 

@@ -37,6 +37,6 @@ def launch(request: RankRequest, launcher: Launcher, processes: int) -> None:
         launcher.run(
             request.worker, [str(request.path)], processes=processes, environment=request.variables, outcome=request.outcome
         )
-    except WorkerFailed:
-        raise_refusal(request.refusal)
+    except WorkerFailed as error:
+        raise_refusal(request.refusal, printed=str(error))
         raise

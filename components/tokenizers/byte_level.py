@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from components.errors import InputError
+from components.formats.json_text import parse_json
 from components.tokenizers.configuration import content, read_given
 from components.tokenizers.tokenizer import Tokenizer
 
@@ -99,7 +100,7 @@ def read_specification(folder: Path) -> Specification:
     if not path.exists():
         raise InputError(f"{path} does not exist. Name a model folder that holds a byte-level BPE tokenizer.")
     try:
-        specification = json.loads(path.read_text(encoding="utf-8"))
+        specification = parse_json(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}). Fetch it again.") from None
     if not isinstance(specification, dict) or not isinstance(specification.get("model"), dict):

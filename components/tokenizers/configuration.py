@@ -4,12 +4,12 @@ The names of the special tokens, whether BOS stands before a text and EOS after 
 are kept. How text is split is said by `tokenizer.json`, and the other keys belong to tokenizer classes that we do not write.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from components.errors import InputError
+from components.formats.json_text import parse_json
 from components.tokenizers.sentencepiece import Proto
 
 CONFIG = "tokenizer_config.json"
@@ -47,7 +47,7 @@ def read_given(folder: Path) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any]:
     """The file's values; none if it is absent. Raises `InputError` if it is not a JSON object."""
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = parse_json(path.read_bytes())
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -4,13 +4,13 @@ A tokenizer that names a BOS need not use it: SmolLM2 names one and puts nothing
 text does if special tokens are asked for, so that training sees what the model is asked with later.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, TokenizerMismatch
+from components.formats.json_text import parse_json
 from components.tokenizers.fingerprint import TokenizerFingerprint, compare, fingerprint_tokenizer, show
 from components.tokenizers.golden_strings import GOLDEN_DOCUMENT
 from components.tokenizers.load import load_tokenizer
@@ -76,7 +76,7 @@ def _read_converted(folder: Path) -> Tokenizer:
 
     path = folder / "tokenizer.json"
     try:
-        backend = backend_of(json.loads(path.read_text(encoding="utf-8")), path)
+        backend = backend_of(parse_json(path.read_bytes()), path)
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}). Fetch it again, or delete it.") from None
     eos = backend.token_to_id(read_proto(folder).trainer_spec.eos_piece)

@@ -7,8 +7,12 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from components.clean.page import Page
 from components.errors import InputError
+from components.formats.limits import PAGE_BYTES
 from components.formats.manifest import CollectedSource, warc_path
 
+SKIPPED_BYTES = 1 << 20
+CONTENT_TOO_LARGE = 413
+"""HTTP's status (RFC 9110, 15.5.14)."""
 PAGE_TYPES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
 
 
@@ -36,9 +40,15 @@ def check_count(folder: Path, source: CollectedSource, found: int) -> None:
 
 
 def page_of(record: WarcRecord, source: int, language: str) -> Page:
-    """The record's address, type and bytes; a record that is not an HTTP response counts as status 200."""
+    """The record's address, type and bytes; a record that is not an HTTP response counts as status 200.
+
+    One that is larger than a page may be has no bytes and status 413, so that a cleaner rejects it as no text response.
+    """
     headers = record.http_headers if record.is_http else record.headers
     status = (record.http_headers.status_code or 0) if record.is_http else 200
+    body = read_body(record)
+    if body is None:
+        body, status = b"", CONTENT_TOO_LARGE
     return Page(
         source=source,
         language=language,
@@ -46,5 +56,15 @@ def page_of(record: WarcRecord, source: int, language: str) -> Page:
         crawled=record.record_type != WarcRecordType.resource,
         content_type=headers.get("Content-Type") or "",
         status=status,
-        body=record.reader.read(),
+        body=body,
     )
+
+
+def read_body(record: WarcRecord) -> bytes | None:
+    """The record's decoded bytes; None if they are more than a page has. Memory holds no more than that in either case."""
+    body: bytes = record.reader.read(PAGE_BYTES + 1)
+    if len(body) <= PAGE_BYTES:
+        return body
+    while record.reader.read(SKIPPED_BYTES):  # the next record is found only from the end of this one
+        pass
+    return None

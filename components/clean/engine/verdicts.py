@@ -15,6 +15,7 @@ from typing import IO, Self
 from components.base.fields import Fields
 from components.clean.engine.request import FilterRequest
 from components.clean.page import Verdict
+from components.formats.disk import naming
 from components.formats.files import write_text
 
 OPEN_FILES = 256
@@ -61,7 +62,7 @@ def write_verdicts(request: FilterRequest, unit: int, verdicts: Iterable[Verdict
     """Writes both files; they are whole or absent. `borders` is read when there are no more verdicts."""
     texts, rejected, lines, offset = request.texts(unit), Counter[str](), [], 0
     partial = texts.with_name(f".{texts.name}.{os.getpid()}.partial")
-    with partial.open("wb") as stream:
+    with naming(partial), partial.open("wb") as stream:
         for verdict in verdicts:
             if verdict.rule:
                 rejected[verdict.rule] += 1

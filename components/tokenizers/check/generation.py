@@ -1,10 +1,10 @@
 """Calculates how much faster text is generated with fewer tokens, from token counts and the model's config.json."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.formats.json_text import parse_json
 from components.tokenizers.check.facts import Domain, Generation
 
 CONTEXT_TOKENS = 4096
@@ -34,7 +34,7 @@ def cost_of_head(folder: Path, pieces_before: int, pieces_after: int) -> tuple[f
     if not path.exists():
         return None, f"{path.name} is not there: the cost of the larger output head is not known."
     try:
-        body, width = body_parameters(json.loads(path.read_text(encoding="utf-8")))
+        body, width = body_parameters(parse_json(path.read_bytes()))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         return None, f"config.json does not describe a model of the Llama, Mistral or Mixtral layout ({error!r})."
     return round((body + width * pieces_after) / (body + width * pieces_before), 6), ""

@@ -1,6 +1,5 @@
 """Runs the check of a tokenizer folder on texts, and writes the result as check.json, check.md and check.png."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from components.errors import InputError
 from components.formats.files import write_text
+from components.formats.json_text import parse_json
 from components.tokenizers.check.facts import Agreement, Check, CheckVerdict, Fuzz, NewPieces, Sizes, Used
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def rebuilt_base(folder: Path, reader: "Reader", notes: list[str]) -> "tuple[Rea
     if not path.exists():
         return None, "none"
     try:
-        pieces = json.loads(path.read_text(encoding="utf-8"))["base_pieces"]
+        pieces = parse_json(path.read_bytes())["base_pieces"]
     except (OSError, ValueError, KeyError, TypeError):
         notes.append("expansion.json states no base_pieces: there is no base to compare with")
         return None, "none"

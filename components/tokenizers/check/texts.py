@@ -1,7 +1,6 @@
 """Reads the domains that a check measures on: named groups of documents, from files, folders or the package's samples."""
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from components.errors import EmptyCorpus, InputError
+from components.formats.json_text import parse_json
 
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_NAMES = ("japanese", "japanese-technical", "english", "code")
@@ -104,7 +104,7 @@ def text_of(line: str, path: Path, number: int) -> str:
 def found_text(line: str) -> str | None:
     """The `text` of a JSON line; None if it has none."""
     try:
-        text = json.loads(line)["text"]
+        text = parse_json(line)["text"]
     except (ValueError, KeyError, TypeError):
         return None
     return text if isinstance(text, str) else None

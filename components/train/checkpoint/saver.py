@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 
 from components.errors import ResourceError
+from components.formats.disk import reason_of, trouble_behind
 from components.train.checkpoint import store
 from components.train.checkpoint.fragments import Fragment, FragmentFiles, write_fragments
 from components.train.checkpoint.probe import LossProbe
@@ -130,7 +131,8 @@ class Saver:
         try:
             mine = work()
         except OSError as error:
-            problem = f"rank {self.rank}: {error}"
+            trouble = trouble_behind(error, [saving])
+            problem = f"rank {self.rank}: {reason_of(trouble) if trouble else error}"
         results: list[Any] = [None] * self.processes
         dist.all_gather_object(results, (mine, problem), group=self._group)
         if problems := [problem for _, problem in results if problem]:

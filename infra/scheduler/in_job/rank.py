@@ -42,7 +42,10 @@ def run_rank(command: Sequence[str], place: Mapping[str, str], node: str) -> Non
 
 
 def leave_note(folder: Path, node: str, reason: Mapping[str, str | bool]) -> None:
-    """Writes why this rank ended; `lost`: because it could not reach another."""
+    """Writes why this rank ended; `lost`: because it could not reach another. On a full disk, says it on standard error."""
     words = str(reason["words"])[:LONGEST_WORDS]
     note = {"rank": int(os.environ["RANK"]), "node": node, **reason, "words": words, "time": time.time()}
-    write_json(folder / "failures" / f"rank-{note['rank']}.json", note)
+    try:
+        write_json(folder / "failures" / f"rank-{note['rank']}.json", note)
+    except OSError as error:
+        sys.stderr.write(f"{words}\n(the job's folder could not take this note: {error})\n")

@@ -253,7 +253,8 @@ def test_a_full_disk_is_said_in_a_line_and_what_was_filtered_is_kept(
     stage = [sys.executable, "-m", "tests.support.ranks.cleaning", str(collected), str(tmp_path), "1", "2"]
     words = [*enter, "sh", "-c", script, str(tmp_path), str(tmp_path), *stage]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, timeout=60)
-    assert f"no space is left on the disk of {tmp_path}/scratch" in done.stdout
+    assert f"the disk is full: no space left at {tmp_path}/scratch" in done.stdout
+    assert f"on the mount {tmp_path}/scratch. Free some" in done.stdout
     assert "Traceback" not in (tmp_path / "logs/rank-0.log").read_text()
     (tmp_path / "scratch").rmdir()
     (tmp_path / "kept").rename(tmp_path / "scratch")

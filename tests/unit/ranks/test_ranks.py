@@ -8,7 +8,15 @@ from typing import ClassVar
 
 import pytest
 
-from components.errors import CheckpointRefused, EmptyCorpus, InputError, MartletError, ParameterError, WorkerFailed
+from components.errors import (
+    CheckpointRefused,
+    EmptyCorpus,
+    InputError,
+    MartletError,
+    ParameterError,
+    ResourceError,
+    WorkerFailed,
+)
 from components.ranks.main import Rank, run_rank
 from components.ranks.outcome import Outcome, raise_refusal, read_outcome, write_refusal
 from components.ranks.progress import MARK, Progress, ProgressPrinter, last_done, read_progress
@@ -140,12 +148,24 @@ def test_a_rank_that_is_asked_to_leave_ends_well_and_says_so(request_file: Count
         raise Stopped
 
 
-def test_a_full_disk_is_one_line(request_file: Count, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_told_by_whoever_started_the_ranks(
+    tmp_path: Path, does: Callable[[Callable[[Count, Rank], Outcome | None]], None]
+) -> None:
     def fill(_request: Count, _rank: Rank) -> Outcome | None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "weights"))
 
-    assert run_rank(Count, [str(request_file.path)], fill) == 1
-    assert f"no space is left on the disk of {request_file.scratch}" in capsys.readouterr().err
+    does(fill)
+    request = Count(fingerprint="a", scratch=tmp_path, ranks=1)
+    with pytest.raises(ResourceError, match=rf"disk is full: no space left at {tmp_path}/weights, on the mount /.*Free some"):
+        run_ranks(request, make_context(tmp_path, launcher=RanksHere()), 1)
+
+
+def test_a_refusal_that_no_disk_takes_is_a_line_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    write_refusal(tmp_path / "file" / "refusal.json", ResourceError("the disk is full"))
+    printed = capsys.readouterr().err
+    with pytest.raises(ResourceError, match=r"^the disk is full$"):
+        raise_refusal(tmp_path / "file" / "refusal.json", printed=f"rank 0 ended with exit code 1. Its log:\n{printed}")
 
 
 def test_a_fault_of_our_own_keeps_its_traceback(request_file: Count) -> None:

@@ -1,0 +1,25 @@
+"""Ways in which a file that lies on a disk becomes another one; its time of modification stays."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "flip": lambda body: body[: len(body) // 2] + bytes([body[len(body) // 2] ^ 1]) + body[len(body) // 2 + 1 :],
+    "cut": lambda body: body[: len(body) * 2 // 3],
+    "zeros": lambda body: bytes(len(body)),
+    "replaced": lambda _: b"something else entirely",
+    "empty": lambda _: b"",
+}
+
+
+def damage(path: Path, kind: str) -> None:
+    """Changes the file in place, so that links to it see the change; `removed` is a kind too."""
+    if kind == "removed":
+        path.unlink()
+        return
+    body, before, mode = path.read_bytes(), path.stat(), path.stat().st_mode
+    path.chmod(0o644)
+    path.write_bytes(DAMAGES[kind](body))
+    path.chmod(mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
