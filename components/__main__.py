@@ -26,9 +26,9 @@ from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
 from infra.disk import disk_error, with_disk_error
-from infra.loopback import loopback_directly
 from infra.processes import die_with_parent
 from infra.scratch import held, scratch_of, warm_start_candidates, write_warm_start_key
+from infra.servers.loopback import loopback_directly
 from infra.settings import Settings
 
 OWN_ARGUMENTS = ("output", "record")

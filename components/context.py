@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from components.base.ports import Context, Launcher
-from infra.debian import DebianPackages
-from infra.hub import HuggingFaceHub
+from infra.downloads.debian import DebianPackages
+from infra.downloads.hub import HuggingFaceHub
+from infra.downloads.objects import S3Objects
+from infra.downloads.pypi import PyPIWheels
 from infra.journal import LineJournal
 from infra.local import LocalProcesses
-from infra.objects import S3Objects
-from infra.pypi import PyPIWheels
 from infra.scheduler.launcher import BatchLauncher
 from infra.scheduler.stage_job import StageJob
 from infra.scratch import scratch_of

@@ -134,7 +134,7 @@ def check(
 def main() -> None:
     """Entry point: one message and exit code 1 for errors that a user can repair, 130 for Ctrl-C."""
     from components.errors import MartletError
-    from infra.loopback import loopback_directly
+    from infra.servers.loopback import loopback_directly
 
     os.environ.update(loopback_directly(os.environ))  # for this process, and all that it starts
     try:

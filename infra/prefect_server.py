@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.loopback import loopback_directly
+from infra.servers.loopback import loopback_directly
 from infra.servers.secret import secret_of
 from infra.servers.service import address_of, listen, start_server
 

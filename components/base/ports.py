@@ -10,7 +10,7 @@ from components.base.usage import Usage
 
 
 class PackageArchive(Protocol):
-    """Fetches a package's file into a cache; satisfied by `infra.debian` and `infra.pypi`."""
+    """Fetches a package's file into a cache; satisfied by `infra.downloads.debian` and `infra.downloads.pypi`."""
 
     def fetch(self, package: str, version: str) -> Path:
         """The cached file of `package` at `version` ("*": whatever is on offer). Raises `SourceMissing`."""
@@ -22,7 +22,7 @@ class PackageArchive(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Reads a bucket; satisfied by `infra.objects`."""
+    """Reads a bucket; satisfied by `infra.downloads.objects`."""
 
     def fetch(self, bucket: str, prefix: str, folder: Path) -> str:
         """Copies every object below `prefix` into `folder`; returns a digest of the ETags. Raises `SourceMissing`."""
@@ -30,7 +30,7 @@ class ObjectStore(Protocol):
 
 
 class Hub(Protocol):
-    """Reads the Hugging Face Hub; satisfied by `infra.hub`."""
+    """Reads the Hugging Face Hub; satisfied by `infra.downloads.hub`."""
 
     def fetch(self, repository: str, revision: str, files: Sequence[str], folder: Path, *, dataset: bool) -> str:
         """Copies the files that match into `folder`; returns the resolved commit. Raises `SourceMissing`."""

@@ -1,1 +1,1 @@
-"""What the adapters that fetch have in common: files that are hashed again before use, and archives that stay within limits."""
+"""What fetches from outside: the Hub, PyPI, Debian, S3. Files are hashed again before use, archives stay within limits."""

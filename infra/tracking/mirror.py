@@ -1,4 +1,4 @@
-"""Mirrors a workspace's journal and records in one MLflow run, which carries itself how much of them it shows (`reach`).
+"""Mirrors a workspace's journal and records in one MLflow run, which carries itself how much of them it shows (`coverage`).
 
 The same lines sent twice are one point, since a point's time is the journal's. `journal/tracking.json` says for people and for
 the next start which MLflow run that is, and whether it shows all.
@@ -19,8 +19,8 @@ from mlflow.exceptions import MlflowException
 from components.base.plain_yaml import read_yaml_file
 from components.formats.files import write_text
 from infra.tracking.address import Address
+from infra.tracking.coverage import TAG, Coverage, curve_files, on_disk, output_of, read_coverage, read_records
 from infra.tracking.faults import is_refusal
-from infra.tracking.reach import TAG, Reach, curve_files, on_disk, output_of, read_reach, read_records
 from infra.tracking.runs import RUN_TAG, open_run
 from infra.tracking.state import MirrorState
 from infra.tracking.values import accepted, flatten, read_points, record_numbers, score_table
@@ -48,7 +48,7 @@ class Mirror:
         if flow_run:  # empty if nothing ran and only the rest is sent
             self.tags["prefect.flow_run_id"] = flow_run
         self.state = MirrorState.begin(self.journal, address)
-        self.reach = Reach()
+        self.coverage = Coverage()
         self.run_id = ""
 
     def open(self) -> None:
@@ -58,16 +58,16 @@ class Mirror:
         self.client = MlflowClient(self.address.uri)
         found = open_run(self.client, self.run, self.state.run_id, self.tags)
         run_id = str(found.info.run_id)
-        self.reach = read_reach(found.data.tags.get(TAG, ""))
-        self.state.follow(run_id, self.reach)
+        self.coverage = read_coverage(found.data.tags.get(TAG, ""))
+        self.state.follow(run_id, self.coverage)
         write_text(self.journal / "mlflow_run", run_id)
         if self.address.is_server:
             page = f"{self.address.shown}/#/experiments/{found.info.experiment_id}/runs/{run_id}"
             write_text(self.journal / "mlflow_page", page)
         self.run_id = run_id
-        if self.flow_run or not self.reach.covers(on_disk(self.workspace)):
+        if self.flow_run or not self.coverage.covers(on_disk(self.workspace)):
             self.client.update_run(run_id, status="RUNNING")
-            self.tell(replace(self.reach, status=""))
+            self.tell(replace(self.coverage, status=""))
             self.log_parameters()  # the same values again are no change
 
     def log_parameters(self) -> None:
@@ -98,12 +98,12 @@ class Mirror:
         """Whether the run was put into the trash, which MLflow calls a wrong value too."""
         return bool(self.client.get_run(self.run_id).info.lifecycle_stage != "active")
 
-    def tell(self, reach: Reach) -> None:
+    def tell(self, coverage: Coverage) -> None:
         """Writes down how far the mirror came: first in MLflow, beside what it says, then here."""
-        if reach != self.reach:
-            self.client.set_tag(self.run_id, TAG, reach.text())
-            self.reach = reach
-            self.state.follow(self.run_id, reach)
+        if coverage != self.coverage:
+            self.client.set_tag(self.run_id, TAG, coverage.text())
+            self.coverage = coverage
+            self.state.follow(self.run_id, coverage)
 
     def catch_up(self) -> None:
         """Sends what is new. Raises whatever keeps it from that; nothing is lost by it."""
@@ -118,7 +118,7 @@ class Mirror:
 
     def send_curve(self, stage: str, path: Path) -> None:
         """Sends the new complete lines of one metrics file; from its beginning if MLflow shows another file's."""
-        position = self.reach.start(stage, path)
+        position = self.coverage.start(stage, path)
         if not position:
             self.state.skipped.pop(stage, None)
         with path.open("rb") as stream:
@@ -128,7 +128,7 @@ class Mirror:
                 for start in range(0, len(points), BATCH):
                     self.send("metrics", points[start : start + BATCH])
                 position += sum(map(len, lines))
-                self.tell(self.reach.with_curve(stage, path, position))
+                self.tell(self.coverage.with_curve(stage, path, position))
 
     def points(self, stage: str, line: bytes) -> list[Metric]:
         """A line's points; none of one that cannot be read, which is noted."""
@@ -141,23 +141,23 @@ class Mirror:
     def send_numbers(self, stage: str, record: dict[str, Any]) -> None:
         """Sends a finished stage's numbers and its dataset; once for each output."""
         mark = output_of(record)
-        if self.reach.records.get(stage) == mark:
+        if self.coverage.records.get(stage) == mark:
             return
         self.send("metrics", [Metric(name, value, FIXED_TIME, 0) for name, value in record_numbers(record).items()])
         if stage in DATASETS:
             self.log_dataset(stage, record)
-        self.tell(replace(self.reach, records={**self.reach.records, stage: mark}))
+        self.tell(replace(self.coverage, records={**self.coverage.records, stage: mark}))
 
     def send_files(self, stage: str, record: dict[str, Any]) -> None:
         """Sends a finished stage's record, and the tables of the evaluation; once for each output."""
         mark = output_of(record)
-        if self.reach.files.get(stage) == mark:
+        if self.coverage.files.get(stage) == mark:
             return
         if stage == "evaluate":
             self.log_tables(self.workspace / record["output"]["path"], record)
         path = self.workspace / "artifacts" / "records" / stage / "record.json"
         self.client.log_artifact(self.run_id, str(path), f"records/{stage}")
-        self.tell(replace(self.reach, files={**self.reach.files, stage: mark}))
+        self.tell(replace(self.coverage, files={**self.coverage.files, stage: mark}))
 
     def log_dataset(self, stage: str, record: dict[str, Any]) -> None:
         """Sends the stage's output as a dataset, named by its digest (32 of the 64 hex digits: MLflow's limit is 36)."""
@@ -181,7 +181,7 @@ class Mirror:
         """Catches up one last time, asking MLflow again what it shows, and sets the run's status."""
         self.run_id = ""
         self.catch_up()
-        if self.reach.status != status:
+        if self.coverage.status != status:
             self.client.set_terminated(self.run_id, status)
-        self.tell(replace(self.reach, status=status))
+        self.tell(replace(self.coverage, status=status))
         self.state.complete()

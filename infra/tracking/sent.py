@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from infra.loopback import loopback_directly
+from infra.servers.loopback import loopback_directly
 from infra.tracking.address import Address
-from infra.tracking.reach import TAG
+from infra.tracking.coverage import TAG
 
 ANSWER_SECONDS = 5
 QUERY = """SELECT tags.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.formats.files import write_json
 from infra.tracking.address import Address
-from infra.tracking.reach import Reach
+from infra.tracking.coverage import Coverage
 
 NAME = "tracking.json"
 OF_ANOTHER_MLFLOW = ("mlflow_run", "mlflow_page")
@@ -24,7 +24,7 @@ class MirrorState:
         self.path = journal / NAME
         self.uri = address.shown
         self.run_id = ""
-        self.reach = Reach()
+        self.coverage = Coverage()
         self.skipped: dict[str, dict[str, Any]] = {}
         self.is_complete = False
         self.reason = ""
@@ -43,9 +43,9 @@ class MirrorState:
         state.save()
         return state
 
-    def follow(self, run_id: str, reach: Reach) -> None:
+    def follow(self, run_id: str, coverage: Coverage) -> None:
         """Notes the MLflow run, and how much it shows."""
-        self.run_id, self.reach, self.reason = run_id, reach, ""
+        self.run_id, self.coverage, self.reason = run_id, coverage, ""
         self.save()
 
     def skip(self, what: str, words: str) -> None:
@@ -68,8 +68,8 @@ class MirrorState:
         """Writes it down."""
         write_json(self.path, {
             "tracking_uri": self.uri, "run_id": self.run_id, "complete": self.is_complete, "reason": self.reason,
-            "offsets": {stage: end for stage, (end, _) in self.reach.curves.items()},
-            "shown": sorted(f"{stage}:{mark}" for stage, mark in self.reach.files.items()), "skipped": self.skipped,
+            "offsets": {stage: end for stage, (end, _) in self.coverage.curves.items()},
+            "shown": sorted(f"{stage}:{mark}" for stage, mark in self.coverage.files.items()), "skipped": self.skipped,
         })  # fmt: skip
 
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.loopback import loopback_directly
 from infra.servers.clients import MLFLOW_CREDENTIALS
+from infra.servers.loopback import loopback_directly
 from infra.settings import Settings
 from infra.tracking.address import configured_address
-from infra.tracking.reach import on_disk, read_reach
+from infra.tracking.coverage import on_disk, read_coverage
 from infra.tracking.sent import sent_to
 from infra.tracking.state import known_run, read_state
 
@@ -62,7 +62,7 @@ def is_complete(workspace: Path) -> bool:
     run_id = known_run(state)
     if state.get("complete") is not True or state.get("tracking_uri") != address.shown or not run_id:
         return False
-    sent = read_reach(sent_to(address, run_id))
+    sent = read_coverage(sent_to(address, run_id))
     return sent.status == FINISHED and sent.covers(on_disk(workspace))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.debian import DebianPackages
-from infra.pypi import PyPIWheels
+from infra.downloads.debian import DebianPackages
+from infra.downloads.pypi import PyPIWheels
 from tests.support.cluster import cluster, queue
 
 __all__ = ["cluster", "queue"]  # fixtures of the tests here

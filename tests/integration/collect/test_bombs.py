@@ -18,8 +18,8 @@ from components.collect.warc import WarcCollector
 from components.errors import SourceMissing
 from components.formats.digests import digest_path
 from components.formats.limits import PAGE_BYTES
-from infra.debian import DebianPackages
-from infra.pypi import PyPIWheels
+from infra.downloads.debian import DebianPackages
+from infra.downloads.pypi import PyPIWheels
 from tests.support.fakes import make_context
 
 pytestmark = pytest.mark.quick

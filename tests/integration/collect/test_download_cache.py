@@ -17,10 +17,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from components.errors import SourceMissing
-from infra.debian import DebianPackages
-from infra.hub import HuggingFaceHub
-from infra.objects import S3Objects
-from infra.pypi import PyPIWheels
+from infra.downloads.debian import DebianPackages
+from infra.downloads.hub import HuggingFaceHub
+from infra.downloads.objects import S3Objects
+from infra.downloads.pypi import PyPIWheels
 from tests.support.builders.damage import DAMAGES, damage
 
 pytestmark = pytest.mark.quick

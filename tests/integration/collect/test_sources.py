@@ -18,10 +18,10 @@ from moto.server import ThreadedMotoServer
 from components.collect.warc import WarcCollector
 from components.errors import SourceMissing
 from components.formats.manifest import read_manifest
-from infra.debian import DebianPackages
-from infra.hub import HuggingFaceHub
-from infra.objects import S3Objects
-from infra.pypi import PyPIWheels
+from infra.downloads.debian import DebianPackages
+from infra.downloads.hub import HuggingFaceHub
+from infra.downloads.objects import S3Objects
+from infra.downloads.pypi import PyPIWheels
 from tests.support.fakes import make_context
 
 FAQ = {"kind": "debian", "name": "faq", "package": "debian-faq-ja", "release": "*", "path": "usr/share/doc/debian/FAQ",
@@ -300,8 +300,8 @@ def test_a_hub_that_is_away_is_named(tmp_path: Path) -> None:
 
 def test_telemetry_is_off_in_a_clean_process_that_asked_the_hub(hub: tuple[str, Any], tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib, infra.hub; folder = pathlib.Path(sys.argv[2]);"
-        "infra.hub.HuggingFaceHub(folder / 'cache', sys.argv[1])"
+        "import sys, pathlib, infra.downloads.hub; folder = pathlib.Path(sys.argv[2]);"
+        "infra.downloads.hub.HuggingFaceHub(folder / 'cache', sys.argv[1])"
         ".fetch('martlet/nest', 'main', ['*.md'], folder / 'got', dataset=True);"
         "import huggingface_hub.constants as c; print(c.HF_HUB_DISABLE_TELEMETRY)"
     )

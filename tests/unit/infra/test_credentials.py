@@ -7,8 +7,8 @@ import pytest
 
 from components.errors import SourceMissing
 from infra.downloads.credentials import AWS_ADDRESSES, AWS_SECRETS, address_of, secret_of, tidy_aws_variables
-from infra.hub import HuggingFaceHub
-from infra.objects import S3Objects
+from infra.downloads.hub import HuggingFaceHub
+from infra.downloads.objects import S3Objects
 
 TOKEN = "hf_abcdefgh"  # noqa: S105
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.loopback import loopback_directly
+from infra.servers.loopback import loopback_directly
 
 LOOPBACK = "localhost,127.0.0.1,::1"
 

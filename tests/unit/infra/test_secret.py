@@ -56,7 +56,7 @@ def test_a_secret_that_others_may_know_or_that_is_none_is_not_used(tmp_path: Pat
 @pytest.mark.parametrize(("prefect", "mlflow"), [
     ("http://127.0.0.1:4201/api", "http://127.0.0.1:5001"), ("http://localhost:4200/api", "http://localhost:5000"),
     ("https://127.0.0.1:4200/api", "https://127.0.0.1:5000"), ("http://prefect.example:4200/api", "http://mlflow.example:5000"),
-    ("http://127.0.0.1.example:4200/api", "http://127.0.0.1:5000@mlflow.example"), ("http://127.0.0.1:x/api", "file:///a"),
+    ("http://127.0.0.1.example:4200/api", "http://127.0.0.1.example:5000"), ("http://127.0.0.1:x/api", "file:///a"),
 ])  # fmt: skip
 def test_another_server_is_asked_with_the_users_own_credentials_alone(home: Path, prefect: str, mlflow: str) -> None:
     os.environ.update(PREFECT_API_URL=prefect, MLFLOW_TRACKING_URI=mlflow)
@@ -67,6 +67,17 @@ def test_another_server_is_asked_with_the_users_own_credentials_alone(home: Path
     for environment in (dict(os.environ), written):
         assert THEIRS.items() <= environment.items()
         assert not any(secret in value for value in environment.values())
+
+
+def test_credentials_in_an_address_are_the_only_ones_that_go_there(home: Path) -> None:
+    os.environ.update(MLFLOW_TRACKING_URI="http://127.0.0.1:5000@mlflow.example")
+    with serving(home, 5000):
+        written = tracking_environment()
+    named = {name: value for name, value in written.items() if name.startswith("MLFLOW_TRACKING_")}
+    assert named == {
+        "MLFLOW_TRACKING_URI": "http://mlflow.example",
+        "MLFLOW_TRACKING_USERNAME": "127.0.0.1", "MLFLOW_TRACKING_PASSWORD": "5000",
+    }  # fmt: skip
 
 
 def test_our_running_server_is_asked_with_the_secret_alone(home: Path) -> None:

@@ -16,7 +16,7 @@ SUFFIX = ".metrics.jsonl"
 
 
 @dataclass(frozen=True)
-class Reach:
+class Coverage:
     """What of a run was sent."""
 
     curves: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Reach:
         """The tag's value."""
         return json.dumps(vars(self))
 
-    def covers(self, other: "Reach") -> bool:
+    def covers(self, other: "Coverage") -> bool:
         """Whether all that `other` holds was sent."""
         return (
             other.curves.items() <= self.curves.items()
@@ -40,7 +40,7 @@ class Reach:
             and other.files.items() <= self.files.items()
         )
 
-    def with_curve(self, stage: str, path: Path, end: int) -> "Reach":
+    def with_curve(self, stage: str, path: Path, end: int) -> "Coverage":
         """The same after a stage's file was sent up to `end`."""
         return replace(self, curves={**self.curves, stage: (end, tail(path, end))})
 
@@ -50,24 +50,24 @@ class Reach:
         return end if end <= path.stat().st_size and tail(path, end) == digest else 0
 
 
-def read_reach(text: str) -> Reach:
+def read_coverage(text: str) -> Coverage:
     """What a tag says; nothing was sent if it cannot be read."""
     try:
         value = json.loads(text)
         curves = {str(stage): (int(end), str(digest)) for stage, (end, digest) in value["curves"].items()}
-        return Reach(curves, dict(value["records"]), dict(value["files"]), str(value["status"]))
+        return Coverage(curves, dict(value["records"]), dict(value["files"]), str(value["status"]))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Reach()
+        return Coverage()
 
 
-def on_disk(workspace: Path) -> Reach:
+def on_disk(workspace: Path) -> Coverage:
     """What a run has on disk, and MLflow is to show."""
-    reach = Reach()
+    coverage = Coverage()
     for stage, path in curve_files(workspace).items():
         if end := whole_bytes(path):
-            reach = reach.with_curve(stage, path, end)
+            coverage = coverage.with_curve(stage, path, end)
     records = {stage: output_of(record) for stage, record in read_records(workspace).items()}
-    return replace(reach, records=records, files=records)
+    return replace(coverage, records=records, files=records)
 
 
 def curve_files(workspace: Path) -> dict[str, Path]:
