@@ -158,9 +158,7 @@ def test_a_good_copy_comes_from_the_remote_and_the_stage_is_not_run(line: Line) 
     (line.path / "make.py").write_text("raise SystemExit('there was a good copy')\n")
     for name in FILES:
         for path in {line.path / "out" / name, line.object(name)}:
-            if path.exists():
-                damage_file(path, "zeros", keeps_time=True)
-                path.unlink()
+            path.unlink()  # a folder on the same disk shares what is written through a hard link
     shutil.rmtree(line.path / "out")
     said = line.again()
     assert said == [", ".join(f"out/{name}" for name in sorted(FILES)) + ": fetched from the remote"]
