@@ -21,6 +21,7 @@ from flows.display import Display
 from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
 from flows.remote.run_remote import seal_there, store_of, take_if_sealed
 from flows.request import Request
+from flows.results.first_record import keeping_first_record
 from flows.summary import Summary, summarise
 from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight
 from infra.journal import JOB_MARK
@@ -89,7 +90,8 @@ def reproduce(run: PretrainRun, stage: str) -> StageResult:
         environment = stage_environment(run.workspace, str(runtime.flow_run.id))
         run.fetch(stage)
         listener = Listener(lambda text: tell(run, stage, text), is_wanted)
-        result = run_stage(run.workspace, stage, environment, run.lock, listener)
+        with keeping_first_record(run.pipeline.repo, stage):
+            result = run_stage(run.workspace, stage, environment, run.lock, listener)
         try:
             run.send(stage)
         except RemoteRefused as refusal:  # the line goes on; what is missing there is sent before it is sealed

@@ -18,6 +18,7 @@ from components.errors import ServiceError
 from components.inputs import list_some
 from flows.results.digests import DIRECTORY, FileDigests
 from flows.results.stage_objects import StageObjects
+from flows.results.stages import fill_from_run_cache, has_inputs, load_stage
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Damage:
 
     def is_in(self, stage: str) -> bool:
         """Whether anything that `dvc.lock` lists for the stage is damaged or lost, here or in the cache; mends nothing."""
-        outs = self.repo.stage.load_one(name=stage).outs
+        outs = load_stage(self.repo, stage).outs
         return not all(out.hash_info and self.is_whole(out, Path(out.fs_path)) for out in outs)
 
     def is_whole(self, out: Any, root: Path | None) -> bool:
@@ -73,20 +74,13 @@ class Damage:
 
         What has no good copy is gone afterwards, so that DVC runs the stage again. `say` gets a line for each kind of find.
         """
-        loaded = self.repo.stage.load_one(name=stage)
-        for out in loaded.outs:
+        for out in load_stage(self.repo, stage).outs:
             if out.hash_info:
                 self.mend_output(out, Path(out.fs_path), say)
-        for out in self.restorable(loaded):
+        loaded = load_stage(self.repo, stage)
+        known = fill_from_run_cache(self.repo, loaded) if has_inputs(loaded) else None
+        for out in known.outs if known else ():
             self.mend_output(out, None, say)
-
-    def restorable(self, stage: Any) -> Iterator[Any]:
-        """The outputs that the run cache knows for the stage as it is asked for now."""
-        from dvc.stage.cache import _can_hash
-
-        stage.save_deps(allow_missing=True)
-        if _can_hash(stage) and (known := self.repo.stage_cache._load(stage)):
-            yield from self.repo.stage_cache._create_stage(known, wdir=stage.wdir).outs
 
     def mend_output(self, out: Any, root: Path | None, say: Callable[[str], None]) -> None:
         """Mends one output from whichever copy is good: below `root` in the workspace, in the cache, or in the remote."""

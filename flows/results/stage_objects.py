@@ -14,6 +14,7 @@ from typing import Any
 
 from components.errors import ServiceError
 from flows.results.digests import DIRECTORY, FileDigests
+from flows.results.stages import fill_from_run_cache, load_stage
 from infra.remote.store import RemoteStore
 
 BATCH = 200
@@ -69,12 +70,11 @@ class StageObjects:
         from dvc.repo import lock_repo
 
         with lock_repo(self.repo):
-            yield next(stage for stage in self.repo.index.stages if stage.name == name)  # `collect` looks in the current folder
+            yield load_stage(self.repo, name)
 
     def known(self, stage: Any) -> Any:
         """The stage with results of the same inputs, as `dvc.lock` or the run cache names them; None: there are none."""
         from dvc.stage.cache import _can_hash
-        from dvc.stage.loader import StageLoader
 
         if not stage.changed_stage() and not stage.changed_deps() and all(out.hash_info for out in stage.outs):
             return stage
@@ -82,11 +82,7 @@ class StageObjects:
         if not _can_hash(stage):
             return None
         self.fetch_entries(stage)
-        entry = self.repo.stage_cache._load(stage)
-        if not entry:
-            return None
-        StageLoader.fill_from_lock(stage, entry)
-        return stage
+        return fill_from_run_cache(self.repo, stage)
 
     def receive(self, stage: Any, *, mend: bool) -> bool:
         """Fetches what is not here of a stage's results, each compared with its hash; whether all are here now."""

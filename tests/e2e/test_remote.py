@@ -10,24 +10,11 @@ import pytest
 from components.params import STAGES
 from infra import git
 from tests.e2e.conftest import Clone, outcomes
+from tests.support.builders.elsewhere import another, digests
 from tests.support.builders.tiny_recipe import add_tiny
 from tests.support.object_store import ObjectStore, object_store
 
 __all__ = ["object_store"]  # a fixture of the tests here
-
-
-def digests(workspace: Path) -> dict[str, bytes]:
-    """Every result of a run but the records, which say when and how long."""
-    files = (path for path in sorted((workspace / "artifacts").rglob("*")) if path.is_file())
-    return {str(path.relative_to(workspace)): path.read_bytes() for path in files if "records" not in path.parts}
-
-
-def another(clone: Clone, folder: Path) -> Clone:
-    """A clone of the same commit with a state folder of its own, as on another machine: nothing fetched, no cache."""
-    folder.mkdir()
-    git.git("clone", "--quiet", str(clone.path), str(folder / "clone"), cwd=folder)
-    (folder / "home").mkdir()
-    return Clone(folder / "clone", folder / "home")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Damaged files of a run, of every kind: mended from a good copy or made again, and never counted as done, restored or kept."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -87,7 +88,8 @@ class Line:
         with self.open() as repo:
             digests = FileDigests(self.path)
             damage = Damage(repo, digests, StageObjects(repo, self.store(), digests))
-            damage.mend("make", said.append)
+            with contextlib.chdir(self.path.parent):  # as the flow is, while its child is in the tree
+                damage.mend("make", said.append)
             repo.reproduce(["make"], single_item=True)
             assert not damage.is_in("make")
         return said
