@@ -1,7 +1,8 @@
 """Runs a worker module's ranks on this machine: all end well, or all are ended and the first failure is reported.
 
 The ranks meet through a file of their own, not a port, so that two launches never race for a port. They die with this
-process, even at `kill -9`. A signal to this process is passed on to the ranks, and how they end decides. Linux only.
+process, even at `kill -9`, and have a network of their own (`infra/own_network.py`). A signal to this process is passed on to
+the ranks, and how they end decides. Linux only.
 """
 
 import os
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import IO
 
 from components.base.usage import Usage
 from components.errors import WorkerFailed
+from infra.own_network import own_network
 from infra.processes import dying_with_parent
 
 GRACE_SECONDS = 10.0
@@ -81,11 +83,11 @@ class LocalProcesses:
         command = [sys.executable, "-m", module, *arguments]
         ranks: list[LocalRank] = []
         readers: list[threading.Thread] = []
-        with tempfile.TemporaryDirectory(prefix="martlet-") as folder, forwarding(ranks) as missed:
+        with tempfile.TemporaryDirectory(prefix="martlet-") as folder, own_network() as join, forwarding(ranks) as missed:
             try:
                 for number in range(processes):
                     variables = self._variables(number, processes, Path(folder) / "rendezvous")
-                    ranks.append(start(command, number, self.logs, {**os.environ, **variables, **environment}))
+                    ranks.append(start(command, number, self.logs, {**os.environ, **variables, **environment}, join))
                     readers.append(threading.Thread(target=pass_through, args=[ranks[-1]], daemon=True))
                     readers[-1].start()
                 for signal_number in missed:
@@ -123,10 +125,21 @@ class LocalProcesses:
         }
 
 
-def start(command: list[str], number: int, logs: Path, environment: dict[str, str]) -> LocalRank:
-    """Starts one rank in its own process group: Ctrl-C reaches only this process, which passes on the signals for ranks."""
+def start(
+    command: list[str], number: int, logs: Path, environment: dict[str, str], join: Callable[[], None]
+) -> LocalRank:
+    """Starts one rank in its own process group: Ctrl-C reaches only this process, which passes on the signals for ranks.
+
+    `join` moves it to the network of the others.
+    """
     log = logs / f"rank-{number}.log"
     log.touch()
+    die_too = dying_with_parent(signal.SIGKILL)
+
+    def prepare() -> None:
+        join()
+        die_too()  # later, for the kernel forgets it where credentials change
+
     process = subprocess.Popen(
         command,
         env=environment,
@@ -134,7 +147,7 @@ def start(command: list[str], number: int, logs: Path, environment: dict[str, st
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=dying_with_parent(signal.SIGKILL),  # noqa: PLW1509  (it takes no lock)
+        preexec_fn=prepare,  # noqa: PLW1509  (it takes no lock)
     )
     return LocalRank(number, process, os.pidfd_open(process.pid), log)
 

@@ -2,16 +2,18 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from components.errors import WorkerFailed
-from infra import local
+from infra import local, own_network
 from infra.local import LocalProcesses
 
 pytestmark = pytest.mark.quick
@@ -48,6 +50,44 @@ def test_every_rank_is_told_its_place_and_all_meet_at_one_fresh_file(tmp_path: P
     assert meeting.startswith("file:///")
     launch(tmp_path, "environment", processes=1)
     assert (tmp_path / "0.txt").read_text().splitlines()[5] != meeting
+
+
+def test_ranks_hear_each_other_and_nobody_else_reaches_them(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as threads:
+        launched = threads.submit(launch, tmp_path, "talks")
+        wait_until(lambda: (tmp_path / "heard").exists() or launched.done())
+        try:
+            assert (tmp_path / "heard").read_bytes() == b"a gradient"
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int((tmp_path / "port").read_text())))
+        finally:
+            (tmp_path / "tried").touch()
+        launched.result()
+
+
+AS_NOBODY = """
+import ctypes, os
+from infra import own_network
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, as in a process that began as this user
+print(own_network.make())
+"""
+
+
+def test_a_user_without_rights_gets_a_network_of_its_own_too() -> None:
+    """In a user namespace, in which its files are still its own."""
+    made = subprocess.run([sys.executable, "-c", AS_NOBODY], capture_output=True, text=True, check=True)
+    assert made.stdout == "user net\n"
+
+
+def test_where_a_new_network_is_forbidden_ranks_share_that_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidding = tmp_path / "forbidding.py"
+    forbidding.write_text("print(flush=True)\n")
+    monkeypatch.setattr(own_network, "__file__", str(forbidding))
+    launch(tmp_path, "environment")
+    assert (tmp_path / "1.txt").exists()
 
 
 def test_a_failing_rank_is_named_with_its_last_words_and_the_others_are_ended(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -57,6 +59,29 @@ def notes_term(folder: Path) -> int:
     wait()
 
 
+def talks(folder: Path) -> int:
+    """Rank 0 listens on loopback, as gloo does; the last rank tells it a word. Rank 0 listens on until the test has tried."""
+    if RANK == 0:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            (folder / "port.partial").write_text(str(listener.getsockname()[1]))
+            (folder / "port.partial").rename(folder / "port")
+            with listener.accept()[0] as connection:
+                (folder / "heard.partial").write_bytes(connection.recv(100))
+            (folder / "heard.partial").rename(folder / "heard")
+            wait_for(folder / "tried")
+    elif RANK == LAST:
+        wait_for(folder / "port")
+        with socket.create_connection(("127.0.0.1", int((folder / "port").read_text()))) as connection:
+            connection.sendall(b"a gradient")
+    return 0
+
+
+def wait_for(path: Path) -> None:
+    """Returns when the file is there."""
+    while not path.exists():
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
-    behaviours = {f.__name__: f for f in (environment, last_fails, last_is_killed, deaf, notes_term)}
+    behaviours = {f.__name__: f for f in (environment, talks, last_fails, last_is_killed, deaf, notes_term)}
     sys.exit(behaviours[sys.argv[1]](Path(sys.argv[2])))
