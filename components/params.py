@@ -119,6 +119,8 @@ def advice(kind: str, message: str, key: str) -> str:
         return f"there is no such parameter; check the spelling of {name!r} or remove it"
     if kind == "missing":
         return f"is missing; nothing is defaulted, so spell {name!r} out"
+    if kind == "string_pattern_mismatch" and key.startswith("values."):
+        return "expected section.key=value, such as train.steps=100"
     message = message.removeprefix("Value error, ")
     return message[0].lower() + message[1:]
 

@@ -17,6 +17,7 @@ from components.formats.files import write_text
 from components.params import Params, load_params, preflight
 from flows.request import Request, parameters_of, render
 from infra import git
+from infra.private import make_private
 from infra.remote.address import normal_address, remote_in, write_remote
 from infra.settings import Settings
 from infra.site_scheduler import scheduler_of
@@ -103,6 +104,7 @@ def locked(workspace: Workspace) -> Iterator[int]:
     A stage's process inherits the descriptor: after `kill -9` of the flow the lock is free only when the stage has
     ended too. The kernel frees the lock of the dead.
     """
+    make_private(workspace.settings.home)
     workspace.lock.parent.mkdir(parents=True, exist_ok=True)
     with workspace.lock.open("a+") as stream:
         try:

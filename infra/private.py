@@ -15,6 +15,7 @@ def keep_private(home: Path) -> None:
     Closed at its top, it is closed as a whole, whatever the modes below. Raises `ServiceError` if it cannot be closed.
     """
     os.umask(OTHERS)
+    refuse_file(home)
     try:
         if home.exists() and is_open(home):
             home.chmod(0o700)
@@ -31,3 +32,21 @@ def keep_private(home: Path) -> None:
 def is_open(folder: Path) -> bool:
     """Whether a folder's modes let its group or others in."""
     return bool(stat.S_IMODE(folder.stat().st_mode) & OTHERS)
+
+
+def refuse_file(home: Path) -> None:
+    """Raises `ServiceError` if the state folder, or a folder above it, is something else."""
+    above = next(path for path in (home.absolute(), *home.absolute().parents) if os.path.lexists(path))
+    if not above.is_dir():
+        raise ServiceError(f"MARTLET_HOME is {home}, but {above} is not a folder. Set it to where a folder is or can be made.")
+
+
+def make_private(home: Path) -> None:
+    """Makes the state folder, for its owner alone, if there is none. Raises `ServiceError` if there cannot be one."""
+    refuse_file(home)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # in a file system that takes no folders, such as /proc
+        raise ServiceError(
+            f"there can be no state folder {home} ({error.strerror}). Set MARTLET_HOME to where a folder can be made."
+        ) from None

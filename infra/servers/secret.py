@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from components.errors import ServiceError
+from infra.private import make_private
 
 FILE = "secret"
 USER = "martlet"
@@ -28,7 +29,7 @@ def secret_of(home: Path) -> SecretStr:
 
 def make_secret(path: Path) -> None:
     """Writes a new secret, whole from its first moment and never readable by others; of two at once, one makes it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

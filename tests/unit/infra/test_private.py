@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import ServiceError
-from infra.private import keep_private
+from infra.private import keep_private, make_private
 
 
 def mode(path: Path) -> int:
@@ -35,3 +35,17 @@ def test_a_folder_that_cannot_be_closed_is_one_message(tmp_path: Path, monkeypat
     monkeypatch.setattr(Path, "chmod", lambda *_: None)
     with pytest.raises(ServiceError, match="Set MARTLET_HOME to a folder of your own"):
         keep_private(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_file_in_the_place_of_the_state_folder_is_named_and_left_alone(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch(mode=0o644)
+    for use in (keep_private, make_private):
+        with pytest.raises(ServiceError, match=rf"{tmp_path}/file is not a folder"):
+            use(tmp_path / "file" / below)
+    assert mode(tmp_path / "file") == 0o644
+
+
+def test_a_place_that_takes_no_folders_is_one_message() -> None:
+    with pytest.raises(ServiceError, match=r"there can be no state folder /proc/martlet .*Set MARTLET_HOME"):
+        make_private(Path("/proc/martlet"))
