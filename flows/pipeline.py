@@ -9,13 +9,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel
 
 from components.errors import MartletError, ServiceError, WorkerFailed
 from flows.results.damage import Damage
 from flows.results.digests import FileDigests
+from flows.results.outcome import StageResult
 from flows.results.stage_objects import StageObjects
 from flows.results.torn_files import remove_torn_files
 from flows.workspace import Workspace
@@ -23,16 +21,7 @@ from infra.git import without_git
 from infra.processes import dying_with_parent
 from infra.remote.store import RemoteStore
 
-Outcome = Literal["ran", "restored", "unchanged"]
 GRACE_SECONDS = 60
-
-
-class StageResult(BaseModel):
-    """What became of one stage in this flow run."""
-
-    outcome: Outcome | Literal["failed"]
-    error: str = ""
-    seconds: float = 0.0
 
 
 class StageFailed(MartletError):

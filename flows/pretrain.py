@@ -18,10 +18,11 @@ from flows.artifacts import PrefectArtifacts, put_artifact
 from flows.cancellation import is_cancelled
 from flows.clone import find_clone
 from flows.display import Display
-from flows.pipeline import Listener, Pipeline, StageResult, run_stage, stage_environment
+from flows.pipeline import Listener, Pipeline, run_stage, stage_environment
 from flows.remote.run_remote import seal_there, store_of, take_if_sealed
 from flows.request import Request
 from flows.results.first_record import keeping_first_record
+from flows.results.outcome import StageResult
 from flows.summary import Summary, summarise
 from flows.workspace import Workspace, locked, open_workspace, plan_workspace, refuse_cluster, refuse_preflight
 from infra.journal import JOB_MARK

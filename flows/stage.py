@@ -13,9 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from components.errors import MartletError
-from flows.pipeline import Outcome, StageFailed, StageResult, quiet_dvc
+from flows.pipeline import StageFailed, quiet_dvc
 from flows.results.damage import hash_objects
 from flows.results.digests import FileDigests
+from flows.results.outcome import Outcome, StageResult
 from infra.disk import disk_error, with_disk_error
 from infra.git import forget_variables
 from infra.settings import Settings

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from components.base.usage import Usage, total
 from components.params import STAGES
 from components.records import Record, read_record
-from flows.pipeline import StageResult
+from flows.results.outcome import StageResult
 from flows.workspace import Workspace
 
 

@@ -8,9 +8,9 @@ from components.formats.files import write_text
 from components.params import STAGES
 from flows.clone import enter_clone
 from flows.commands.runs import print_summary
-from flows.pipeline import StageResult
 from flows.remote.commits import fetch_tag, read_sealed, sealed_there, tags_of
 from flows.remote.run_remote import SENT, open_sealed, restore_results, sent_note
+from flows.results.outcome import StageResult
 from flows.summary import summarise
 from flows.workspace import Workspace, locked, refuse_changed
 from infra.remote.address import Remote, normal_address, remote_in

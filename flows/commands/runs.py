@@ -13,13 +13,10 @@ from components.errors import ParameterError
 from components.params import STAGES, explain
 from components.recipes import EXPERIMENT
 from flows.clone import enter_clone
-from flows.pipeline import Pipeline, StageResult
-from flows.remote.run_remote import is_sent
 from flows.request import Recipe, Request, render
 from flows.summary import Summary, summarise
 from flows.workspace import MARKER, Workspace, plan_workspace, refuse_preflight, sealed_as
 from infra import git
-from infra.tracking.writer import is_complete, tracked
 
 CONSOLE = Console(highlight=False)
 
@@ -30,6 +27,8 @@ def run_line(recipe: str, values: Sequence[str], reference: str) -> None:
     clock = time.monotonic()
     refuse_preflight(workspace)
     if done := finished(workspace, clock):
+        from infra.tracking.writer import is_complete, tracked
+
         if not is_complete(workspace.path):
             with tracked(workspace.path, workspace.run, flow_run=""):
                 pass  # MLflow was away when the run ended; it gets the rest now
@@ -63,6 +62,10 @@ def whole_parameters(recipe: str, values: Sequence[str], reference: str) -> str:
 
 def finished(workspace: Workspace, clock: float) -> Summary | None:
     """The summary of a run that is sealed, complete and sent; None if there is something to do."""
+    from flows.pipeline import Pipeline
+    from flows.remote.run_remote import is_sent
+    from flows.results.outcome import StageResult
+
     tag = sealed_as(workspace)
     if not tag or not is_sent(workspace, tag):
         return None
