@@ -7,7 +7,7 @@ import pytest
 from components.base.usage import Usage, total
 from components.formats.training_starts import Started, note_start, read_starts
 from components.records import Record, read_record
-from flows.pipeline import StageResult
+from flows.results.outcome import StageResult
 from flows.summary import Row, Summary, row
 from infra.scheduler.records import Attempt, write_attempts
 from infra.scheduler.usage import Line, goodput, mean_mfu, read_usage, usage_of
