@@ -18,14 +18,14 @@ from pathlib import Path
 from components.base.component import Component
 from components.base.planning import WarmStartable
 from components.context import JOURNAL, batch_launcher, build_context
-from components.errors import InputError, MartletError, ParameterError
+from components.errors import InputError, ParameterError
 from components.formats.digests import digest_file, digest_folder, digest_value
 from components.formats.names import printable_lines
 from components.inputs import digest_inputs
 from components.params import component_of, load_params
 from components.records import Artifact, Record, fingerprint, warm_start_key
 from components.stage_job import StageCall, answer_in_a_job, carry_out
-from infra.disk import disk_error, with_disk_error
+from infra.disk import user_message
 from infra.processes import die_with_parent
 from infra.scratch import held, scratch_of, warm_start_candidates, write_warm_start_key
 from infra.servers.loopback import loopback_directly
@@ -41,9 +41,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         run_stage(stage, parse_paths(arguments[1:]))
     except Exception as error:
-        if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
+        message = user_message(error, Settings())
+        if message is None:
             raise
-        return fail(stage, with_disk_error(error, Settings()))
+        return fail(stage, message)
     return 0
 
 

@@ -12,6 +12,8 @@ MartletError
 └── ResourceError       the machine ran out of something (disk, memory)
 """
 
+from collections.abc import Iterator
+
 
 class MartletError(Exception):
     """What went wrong, where, what was expected, and the next step: in one message, without a traceback."""
@@ -51,3 +53,12 @@ class WorkerFailed(MartletError):
 
 class ResourceError(MartletError):
     """The machine ran out of something; names what, how much, and where."""
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -133,7 +133,7 @@ def check(
 
 def main() -> None:
     """Entry point: one message and exit code 1 for errors that a user can repair, 130 for Ctrl-C."""
-    from components.errors import MartletError
+    from components.errors import chain_of
     from infra.servers.loopback import loopback_directly
 
     os.environ.update(loopback_directly(os.environ))  # for this process, and all that it starts
@@ -142,21 +142,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if interrupted(error):
-            sys.exit(130)
+        if any(isinstance(each, KeyboardInterrupt) for each in chain_of(error)):
+            sys.exit(130)  # if Ctrl-C comes between two tasks, Prefect raises errors of its own
         from components.formats.names import printable_lines
-        from infra.disk import disk_error, with_disk_error
+        from infra.disk import user_message
         from infra.settings import Settings
 
-        if not isinstance(error, MartletError) and disk_error(error, Settings()) is None:
+        message = user_message(error, Settings())
+        if message is None:
             raise
-        sys.exit(f"error: {printable_lines(with_disk_error(error, Settings()))}")
-
-
-def interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C caused an error: if it comes between two tasks, Prefect raises errors of its own."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        sys.exit(f"error: {printable_lines(message)}")

@@ -17,7 +17,7 @@ from flows.pipeline import StageFailed, quiet_dvc
 from flows.results.damage import hash_objects
 from flows.results.digests import FileDigests
 from flows.results.outcome import Outcome, StageResult
-from infra.disk import disk_error, with_disk_error
+from infra.disk import user_message
 from infra.git import forget_variables
 from infra.settings import Settings
 
@@ -54,9 +54,10 @@ def main(stage: str, pipe: int) -> int:
         JOURNAL.mkdir(exist_ok=True)
         outcome = reproduce(stage)
     except Exception as failure:
-        if not isinstance(failure, MartletError) and disk_error(failure, Settings()) is None:
+        message = user_message(failure, Settings())
+        if message is None:
             raise
-        error = with_disk_error(failure, Settings())[:LONGEST_ERROR]
+        error = message[:LONGEST_ERROR]
     seconds = round(time.monotonic() - clock, 3)
     result = StageResult(outcome=outcome or "failed", error=error, seconds=seconds)
     with os.fdopen(pipe, "w", encoding="utf-8") as stream:

@@ -26,9 +26,12 @@ def disk_error(error: BaseException, settings: Settings) -> ResourceError | None
     return disk_refusal(trouble) if trouble else None
 
 
-def with_disk_error(error: BaseException, settings: Settings) -> str:
-    """The error's message; if a disk takes nothing more, that comes first, since it is then the reason for the failure."""
+def user_message(error: BaseException, settings: Settings) -> str | None:
+    """The message of an error that a user can repair; None for any other error, which is the program's own.
+
+    If a disk takes nothing more, that comes first, since it is then the reason for the failure.
+    """
     found = disk_error(error, settings)
-    if found is None:
-        return str(error)
-    return f"{found} What failed first: {error}" if isinstance(error, MartletError) else str(found)
+    if not isinstance(error, MartletError):
+        return str(found) if found else None
+    return f"{found} What failed first: {error}" if found else str(error)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import ResourceError
+from components.errors import ResourceError, chain_of
 
 PROBE_BYTES = 1 << 20
 """Where less than this can be written, the disk counts as full."""
@@ -49,15 +49,6 @@ def trouble_behind(error: BaseException | None, places: Iterable[Path]) -> DiskT
         return None
     places = list(places)
     return first_trouble(places) or DiskTrouble(numbers[0], places[0])
-
-
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def number_of(error: BaseException) -> int | None:

@@ -18,7 +18,7 @@ from components.errors import ServiceError
 from components.inputs import list_some
 from flows.results.digests import DIRECTORY, FileDigests
 from flows.results.stage_objects import StageObjects
-from flows.results.stages import fill_from_run_cache, has_inputs, load_stage
+from flows.results.stages import fill_from_run_cache, has_key, load_stage
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Damage:
             if out.hash_info:
                 self.mend_output(out, Path(out.fs_path), say)
         loaded = load_stage(self.repo, stage)
-        known = fill_from_run_cache(self.repo, loaded) if has_inputs(loaded) else None
+        known = fill_from_run_cache(self.repo, loaded) if has_key(loaded) else None
         for out in known.outs if known else ():
             self.mend_output(out, None, say)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.errors import ServiceError
 from flows.results.digests import DIRECTORY, FileDigests
-from flows.results.stages import fill_from_run_cache, load_stage
+from flows.results.stages import fill_from_run_cache, has_key, load_stage
 from infra.remote.store import RemoteStore
 
 BATCH = 200
@@ -74,12 +74,9 @@ class StageObjects:
 
     def known(self, stage: Any) -> Any:
         """The stage with results of the same inputs, as `dvc.lock` or the run cache names them; None: there are none."""
-        from dvc.stage.cache import _can_hash
-
         if not stage.changed_stage() and not stage.changed_deps() and all(out.hash_info for out in stage.outs):
             return stage
-        stage.save_deps()
-        if not _can_hash(stage):
+        if not has_key(stage):
             return None
         self.fetch_entries(stage)
         return fill_from_run_cache(self.repo, stage)

@@ -8,18 +8,21 @@ def load_stage(repo: Any, name: str) -> Any:
     return next(stage for stage in repo.index.stages if stage.name == name)  # `repo.stage.load_one` looks in the current folder
 
 
-def has_inputs(stage: Any) -> bool:
-    """Whether the stage could run now, so that it is known what it would be called in the run cache."""
-    return all(dep.exists for dep in stage.deps)
+def has_key(stage: Any) -> bool:
+    """Whether the inputs are here and the run cache can hold results for them; notes the inputs' digests in the stage."""
+    from dvc.stage.cache import _can_hash
+
+    if not all(dep.exists for dep in stage.deps):
+        return False
+    stage.save_deps()
+    return bool(_can_hash(stage))
 
 
 def fill_from_run_cache(repo: Any, stage: Any) -> Any:
-    """The stage with the newest results that the run cache has for the inputs that are here; None: it knows none."""
-    from dvc.stage.cache import _can_hash
+    """A stage that has a key, with the newest results that the run cache has under it; None: it knows none."""
     from dvc.stage.loader import StageLoader
 
-    stage.save_deps()
-    entry = repo.stage_cache._load(stage) if _can_hash(stage) else None
+    entry = repo.stage_cache._load(stage)
     if not entry:
         return None
     StageLoader.fill_from_lock(stage, entry)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.errors import ServiceError
+from components.errors import ServiceError, chain_of
 from infra.remote.address import Remote
 
 KEPT = "Nothing is lost: what was computed stays here. Start again then, and only what is missing is sent."
@@ -115,7 +115,7 @@ class RemoteStore:
 
 def explain(error: BaseException, scheme: str) -> tuple[str, str]:
     """Why the remote refused, and what to do about it."""
-    causes = list(chain(error))
+    causes = list(chain_of(error))
     names, text = {type(cause).__name__ for cause in causes}, " ".join(str(cause) for cause in causes)
     codes = {str(answer_of(cause).get("Code")) for cause in causes}
     check = f"Check {CLIENTS[scheme]}." if scheme in CLIENTS else "Check its URL, and what its client reads."
@@ -131,15 +131,6 @@ def explain(error: BaseException, scheme: str) -> tuple[str, str]:
     if any(isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__ for cause in causes) or "timed out" in text:
         return f"it did not answer in time ({words})", check
     return words, check
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def answer_of(error: BaseException) -> dict[str, Any]:

@@ -12,27 +12,11 @@ import pytest
 from components.params import STAGES
 from infra import git
 from tests.e2e.conftest import Clone, outcomes
+from tests.support.builders.damage import damage
 from tests.support.builders.elsewhere import another, digests
 
 KEPT = ("clean/train/ja/*.jsonl.gz", "pack/*.bin", "train/model*.safetensors", "expand/tokenizer.model")
 """One file of each of what the line makes: clean text, shards, weights, tokenizer."""
-
-
-def damage(path: Path, kind: str) -> None:
-    """Damages a file in place, so that every hard link to it is damaged too, with its time and mode kept; or removes it."""
-    if kind == "removal":
-        path.unlink()
-        return
-    before, content = path.stat(), path.read_bytes()
-    middle = len(content) // 2
-    path.chmod(0o644)
-    path.write_bytes({
-        "flip": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "cut": content[:middle],
-        "zeros": bytes(middle) + content[middle:],
-    }[kind])  # fmt: skip
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    path.chmod(before.st_mode)
 
 
 @dataclass
@@ -70,7 +54,7 @@ def line(tiny: Clone, tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 
 def test_damage_of_every_kind_of_file_is_named_and_mended(line: Line, undisturbed: Path) -> None:
-    line.damage("flip", "cut", "zeros", "removal")
+    line.damage("flip", "cut", "zeros", "removed")
     mended = line.clone.run("run", "tiny")
     assert mended.returncode == 0, mended.stdout
     assert "ran" not in outcomes(mended.stdout).values()

@@ -59,7 +59,7 @@ def quota_shim(folder: Path) -> Path:
 
 if __name__ == "__main__":
     from components.errors import MartletError
-    from infra.disk import with_disk_error
+    from infra.disk import user_message
     from infra.settings import Settings
 
-    sys.stdout.write(with_disk_error(MartletError("the work failed."), Settings()) + "\n")
+    sys.stdout.write(f"{user_message(MartletError('the work failed.'), Settings())}\n")

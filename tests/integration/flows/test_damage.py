@@ -1,9 +1,7 @@
 """Damaged files of a run, of every kind: mended from a good copy or made again, and never counted as done, restored or kept."""
 
 import contextlib
-import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from flows.results.digests import FileDigests
 from flows.results.stage_objects import StageObjects
 from infra import git
 from infra.remote.store import RemoteStore
+from tests.support.builders.damage import damage
 
 pytestmark = [pytest.mark.quick, pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")]  # DVC asks pygtrie so
 
@@ -33,27 +32,7 @@ stages:
     params: [make]
     outs: [out]
 """
-SIZE = 700_000
-
-
-def flip(path: Path) -> None:
-    with path.open("r+b") as stream:
-        stream.seek(SIZE // 2)
-        byte = stream.read(1)[0]
-        stream.seek(SIZE // 2)
-        stream.write(bytes([byte ^ 1]))
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, SIZE // 3)
-
-
-def zeros(path: Path) -> None:
-    with path.open("r+b") as stream:
-        stream.write(bytes(600_000))
-
-
-KINDS: dict[str, Callable[[Path], None]] = {"flip": flip, "cut": cut, "zeros": zeros, "removal": Path.unlink}
+KINDS = ("flip", "cut", "zeros", "removed")
 
 
 @dataclass
@@ -126,20 +105,9 @@ def line(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def damage_places(paths: list[Path], kind: str, *, keeps_time: bool) -> None:
     """Damages every one of the files, each inode once."""
-    inodes = {path.stat().st_ino: path for path in paths} if kind != "removal" else dict(enumerate(paths))
+    inodes = {path.stat().st_ino: path for path in paths} if kind != "removed" else dict(enumerate(paths))
     for path in inodes.values():
-        damage_file(path, kind, keeps_time=keeps_time)
-
-
-def damage_file(path: Path, kind: str, *, keeps_time: bool) -> None:
-    """Damages a file in place, through the read-only mode that DVC gave it; perhaps with its time put back."""
-    before = path.stat()
-    path.chmod(0o644)
-    KINDS[kind](path)
-    if path.exists():
-        path.chmod(before.st_mode)
-        if keeps_time:
-            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        damage(path, kind, keeps_time=keeps_time)
 
 
 @pytest.mark.parametrize("keeps_time", [True, False], ids=["time-kept", "new-time"])
@@ -173,7 +141,7 @@ def test_what_is_damaged_in_the_remote_too_is_made_again_and_no_longer_there(lin
     object_ = line.object(name)
     copy = line.path / "remote" / object_.relative_to(line.path / ".dvc/cache")
     for path in (line.path / "out" / name, object_, copy):
-        damage_file(path, "cut", keeps_time=True)
+        damage(path, "cut")
     said = line.again()
     assert said == [f"out/{name}: damaged or lost, with no good copy: made again"]
     line.check()
@@ -190,7 +158,7 @@ def test_nothing_damaged_is_restored_in_another_workspace(line: Line, tmp_path: 
     damaged = line.object(FILES[0])
     if line.links == "hardlink":
         shutil.rmtree(line.path / "out")
-    damage_file(damaged, "zeros", keeps_time=True)
+    damage(damaged, "zeros")
     monkeypatch.chdir(other)
     said = Line(other, line.links, line.good).again()
     assert said == [f"out/{FILES[0]}: damaged or lost, with no good copy: made again"]
@@ -207,7 +175,7 @@ def test_a_damaged_list_of_files_is_written_anew_or_the_stage_is_run(line: Line)
     assert line.again() == ["the list of files of out: damaged in the cache: there again"]
     assert listing.read_bytes() == whole
     listing.unlink()
-    damage_file(line.path / "out" / FILES[0], "flip", keeps_time=True)
+    damage(line.path / "out" / FILES[0], "flip")
     assert line.again() == ["the list of files of out: lost in the cache: made again"]
     line.check()
 

@@ -1,4 +1,4 @@
-"""Ways in which a file that lies on a disk becomes another one; its time of modification stays."""
+"""Ways in which a file that lies on a disk becomes another one, or goes."""
 
 import os
 from collections.abc import Callable
@@ -13,8 +13,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def damage(path: Path, kind: str) -> None:
-    """Changes the file in place, so that links to it see the change; `removed` is a kind too."""
+def damage(path: Path, kind: str, *, keeps_time: bool = True) -> None:
+    """Changes the file in place, so that links to it see the change; its mode stays. `removed` is a kind too."""
     if kind == "removed":
         path.unlink()
         return
@@ -22,4 +22,5 @@ def damage(path: Path, kind: str) -> None:
     path.chmod(0o644)
     path.write_bytes(DAMAGES[kind](body))
     path.chmod(mode)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if keeps_time:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
