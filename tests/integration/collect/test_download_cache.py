@@ -12,9 +12,7 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.errors import SourceMissing
 from infra.downloads.debian import DebianPackages
@@ -22,6 +20,7 @@ from infra.downloads.hub import HuggingFaceHub
 from infra.downloads.objects import S3Objects
 from infra.downloads.pypi import PyPIWheels
 from tests.support.builders.damage import DAMAGES, damage
+from tests.support.served_bucket import served_bucket
 
 pytestmark = pytest.mark.quick
 
@@ -129,19 +128,8 @@ def test_a_damaged_debian_package_is_downloaded_again(
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[tuple[str, Any]]:
     """An S3 server; its address and a client of it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
-        client.create_bucket(Bucket="nest")
-        client.put_object(Bucket="nest", Key="crawl/a.txt", Body=b"the page of the bucket" * 50)
-        yield f"http://{host}:{port}", client
-    server.stop()
+    with served_bucket("nest", {"crawl/a.txt": b"the page of the bucket" * 50}, AWS_MAX_ATTEMPTS="1") as served:
+        yield served
 
 
 @pytest.mark.parametrize("kind", [*DAMAGES, "removed"])

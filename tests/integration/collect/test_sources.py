@@ -11,9 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.collect.warc import WarcCollector
 from components.errors import SourceMissing
@@ -23,6 +21,7 @@ from infra.downloads.hub import HuggingFaceHub
 from infra.downloads.objects import S3Objects
 from infra.downloads.pypi import PyPIWheels
 from tests.support.fakes import make_context
+from tests.support.served_bucket import served_bucket
 
 FAQ = {"kind": "debian", "name": "faq", "package": "debian-faq-ja", "release": "*", "path": "usr/share/doc/debian/FAQ",
        "language": "ja", "licence": "GPL-2.0-or-later"}
@@ -126,19 +125,9 @@ def test_a_wheel_cannot_write_outside_its_folder(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[tuple[str, Any]]:
     """An S3 server on loopback; its address and a client of it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
-        client.create_bucket(Bucket="martlet-text")
-        for key, body in (("crawl/a.txt", b"one"), ("crawl/deep/b.txt", b"two"), ("crawl-2/c.txt", b"three"), ("crawl/", b"")):
-            client.put_object(Bucket="martlet-text", Key=key, Body=body)
-        yield f"http://{host}:{port}", client
-    server.stop()
+    objects = {"crawl/a.txt": b"one", "crawl/deep/b.txt": b"two", "crawl-2/c.txt": b"three", "crawl/": b""}
+    with served_bucket("martlet-text", objects) as served:
+        yield served
 
 
 def test_objects_below_a_prefix_are_copied_and_only_those(bucket: tuple[str, Any], tmp_path: Path) -> None:
